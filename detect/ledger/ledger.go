@@ -1,0 +1,338 @@
+package ledger
+
+import (
+	"slices"
+	"time"
+
+	"stepdown/ingest/event"
+)
+
+// Caps of the lists of one ledger.
+const (
+	maxAuthenticators = 32
+	maxSeen           = 24
+	maxAttempts       = 16
+	maxSteps          = 24
+	maxRefs           = 8
+	maxRecoveries     = 16
+	maxConsents       = 48
+	maxSessions       = 24
+	maxPrompts        = 32
+	maxRoles          = 64
+	maxFindings       = 48
+)
+
+// Spans that bound what belongs together.
+const (
+	// AttemptSpan is the longest time from the first to the last record of one
+	// sign-in. Client-supplied flow ids are reused, so a later record with the
+	// same id is another attempt.
+	AttemptSpan = 30 * time.Minute
+	// joinSpan ties records without a flow id to one sign-in.
+	joinSpan = 10 * time.Minute
+	// enrolMergeSpan ties the two audit records that one enrolment leaves.
+	enrolMergeSpan = 10 * time.Minute
+	// removedKeep is how long a removed authenticator is remembered.
+	removedKeep = 180 * 24 * time.Hour
+)
+
+// Ledger is one identity. The zero value is an identity of which nothing is
+// known.
+type Ledger struct {
+	Name        string     `json:"name,omitempty"`
+	DisplayName string     `json:"display_name,omitempty"`
+	Tier        event.Tier `json:"tier,omitempty"`
+	Populations []string   `json:"populations,omitempty"`
+	// First and Last are the event times of the first and the latest event.
+	First time.Time `json:"first"`
+	Last  time.Time `json:"last"`
+	// Successes counts sign-ins that succeeded by a fresh proof.
+	Successes int `json:"successes,omitempty"`
+	// Deactivated is when the account was last disabled; zero while it is active.
+	Deactivated time.Time `json:"deactivated"`
+
+	Authenticators []Authenticator `json:"authenticators,omitempty"`
+	Methods        []MethodUse     `json:"methods,omitempty"`
+
+	// Baselines of successful sign-ins.
+	Networks  []Seen `json:"networks,omitempty"`  // "AS64500"
+	Countries []Seen `json:"countries,omitempty"` // "NL"
+	Devices   []Seen `json:"devices,omitempty"`   // device id or browser fingerprint
+	Agents    []Seen `json:"agents,omitempty"`    // "Chrome on Windows"
+	Protocols []Seen `json:"protocols,omitempty"` // "device_code"
+
+	Attempts   []Attempt  `json:"attempts,omitempty"`
+	Prompts    []Prompt   `json:"prompts,omitempty"`
+	Recoveries []Recovery `json:"recoveries,omitempty"`
+	Consents   []Consent  `json:"consents,omitempty"`
+	Sessions   []Session  `json:"sessions,omitempty"`
+	// Roles are those held at any source, as "source/role".
+	Roles []Role `json:"roles,omitempty"`
+	// Findings are what the rules have said, for rules that build on others.
+	Findings []Finding `json:"findings,omitempty"`
+}
+
+// Ref points at an event and says what it was in a few words.
+type Ref struct {
+	EventID string        `json:"id"`
+	Source  event.Source  `json:"source"`
+	Time    time.Time     `json:"time"`
+	Kind    event.Kind    `json:"kind"`
+	Action  string        `json:"action,omitempty"`
+	Outcome event.Outcome `json:"outcome,omitempty"`
+	Summary string        `json:"summary,omitempty"`
+}
+
+// Provenance is how an authenticator became known.
+type Provenance string
+
+// The provenances.
+const (
+	Enrolment Provenance = "enrolment"
+	Snapshot  Provenance = "snapshot"
+	Observed  Provenance = "observed in use"
+)
+
+// Authenticator is one credential of the identity at one source.
+type Authenticator struct {
+	Source     event.Source `json:"source"`
+	ID         string       `json:"id,omitempty"`
+	Method     event.Method `json:"method"`
+	Name       string       `json:"name,omitempty"`
+	AAGUID     string       `json:"aaguid,omitempty"`
+	Provenance Provenance   `json:"provenance"`
+	// Since is the time of enrolment, or the earliest sign of it.
+	Since    time.Time `json:"since"`
+	LastUsed time.Time `json:"last_used"`
+	Uses     int       `json:"uses,omitempty"`
+	// Removed is zero while it is enrolled.
+	Removed time.Time `json:"removed"`
+	// ByOther: enrolled by an administrator. From: where the enrolment came from.
+	ByOther bool  `json:"by_other,omitempty"`
+	From    Place `json:"from"`
+	Ref     Ref   `json:"ref"`
+}
+
+// Live reports whether the authenticator is enrolled.
+func (a *Authenticator) Live() bool { return a.Removed.IsZero() }
+
+// PhishingResistant reports the class of its method.
+func (a *Authenticator) PhishingResistant() bool {
+	return a.Method.Class() == event.PhishingResistant
+}
+
+// MethodUse counts fresh proofs by one method at one source.
+type MethodUse struct {
+	Source event.Source `json:"source"`
+	Method event.Method `json:"method"`
+	Count  int          `json:"count"`
+	First  time.Time    `json:"first"`
+	Last   time.Time    `json:"last"`
+}
+
+// Seen is one value of a baseline.
+type Seen struct {
+	Value string    `json:"value"`
+	First time.Time `json:"first"`
+	Last  time.Time `json:"last"`
+	Count int       `json:"count"`
+}
+
+// Place is where an event came from, as far as baselines compare it.
+type Place struct {
+	IP      string `json:"ip,omitempty"`
+	Network string `json:"network,omitempty"`
+	ASOrg   string `json:"as_org,omitempty"`
+	Country string `json:"country,omitempty"`
+	Device  string `json:"device,omitempty"`
+	Agent   string `json:"agent,omitempty"`
+	Browser string `json:"browser,omitempty"`
+	OS      string `json:"os,omitempty"`
+	Managed bool   `json:"managed,omitempty"`
+	Proxy   bool   `json:"proxy,omitempty"`
+}
+
+// Attempt is one sign-in, assembled from the records that share a flow.
+type Attempt struct {
+	// ID is stable under late records of the same flow.
+	ID     string       `json:"id"`
+	Source event.Source `json:"source"`
+	Tenant string       `json:"tenant,omitempty"`
+	Flow   string       `json:"flow,omitempty"`
+	First  time.Time    `json:"first"`
+	Last   time.Time    `json:"last"`
+	// Succeeded is the time of the record that let the person in; zero before.
+	Succeeded time.Time      `json:"succeeded"`
+	Steps     []Step         `json:"steps,omitempty"`
+	Place     Place          `json:"place"`
+	App       *event.App     `json:"app,omitempty"`
+	Session   string         `json:"session,omitempty"`
+	Protocol  event.Protocol `json:"protocol,omitempty"`
+	// Inherited: some proof was carried over; Opaque: some was made elsewhere.
+	Inherited bool  `json:"inherited,omitempty"`
+	Opaque    bool  `json:"opaque,omitempty"`
+	Refs      []Ref `json:"refs,omitempty"`
+}
+
+// Step is one factor of an attempt.
+type Step struct {
+	Method event.Method `json:"method"`
+	Result event.Result `json:"result"`
+	Fresh  bool         `json:"fresh,omitempty"`
+	Time   time.Time    `json:"time"`
+}
+
+// Best returns the strongest method verified afresh in the attempt, or "" when
+// nothing ranked was.
+func (a *Attempt) Best() event.Method {
+	var best event.Method
+	for _, s := range a.Steps {
+		if s.Result == event.Verified && s.Fresh && s.Method.Rank() > best.Rank() {
+			best = s.Method
+		}
+	}
+	return best
+}
+
+// Pending reports whether a step was asked for and its result is not known.
+func (a *Attempt) Pending() bool {
+	for i, s := range a.Steps {
+		if s.Result != event.Pending {
+			continue
+		}
+		answered := slices.ContainsFunc(a.Steps[i+1:], func(later Step) bool {
+			return later.Method.Class() == s.Method.Class() && later.Result != event.Pending
+		})
+		if !answered {
+			return true
+		}
+	}
+	return false
+}
+
+// StrongFailed reports whether a phishing-resistant step failed, was refused or
+// was left without a result before t.
+func (a *Attempt) StrongFailed(t time.Time) bool {
+	return slices.ContainsFunc(a.Steps, func(s Step) bool {
+		return s.Method.Class() == event.PhishingResistant && s.Result != event.Verified && !s.Time.After(t)
+	})
+}
+
+// Prompt is one push that was sent or answered.
+type Prompt struct {
+	Time   time.Time    `json:"time"`
+	Result event.Result `json:"result"`
+}
+
+// Recovery is one step of getting access back by other means.
+type Recovery struct {
+	Kind   event.Kind          `json:"kind"`
+	Stage  event.RecoveryStage `json:"stage,omitempty"`
+	Method event.Method        `json:"method,omitempty"`
+	// By names the administrator or help-desk person; empty for self-service.
+	By    string `json:"by,omitempty"`
+	Place Place  `json:"place"`
+	Ref   Ref    `json:"ref"`
+}
+
+// Consent is what the identity has granted one app.
+type Consent struct {
+	Source event.Source `json:"source"`
+	AppID  string       `json:"app_id"`
+	Name   string       `json:"name,omitempty"`
+	Scopes []string     `json:"scopes,omitempty"`
+	First  time.Time    `json:"first"`
+	Last   time.Time    `json:"last"`
+	Ref    Ref          `json:"ref"`
+}
+
+// Session is a live session with what it was born with.
+type Session struct {
+	ID      string       `json:"id"`
+	Source  event.Source `json:"source"`
+	Born    time.Time    `json:"born"`
+	Last    time.Time    `json:"last"`
+	Method  event.Method `json:"method,omitempty"`
+	Attempt string       `json:"attempt,omitempty"`
+	Place   Place        `json:"place"`
+	Ref     Ref          `json:"ref"`
+}
+
+// Role is one role held at a source.
+type Role struct {
+	Source     event.Source `json:"source"`
+	Name       string       `json:"name"`
+	Privileged bool         `json:"privileged,omitempty"`
+	Since      time.Time    `json:"since"`
+}
+
+// Finding is what one rule said about one anchor.
+type Finding struct {
+	AlertID  string    `json:"id"`
+	Rule     string    `json:"rule"`
+	Anchor   string    `json:"anchor"`
+	Severity string    `json:"severity"`
+	By       string    `json:"by,omitempty"`
+	Time     time.Time `json:"time"`
+	// Withdrawn: a later record of the same attempt took the reason away.
+	Withdrawn bool `json:"withdrawn,omitempty"`
+}
+
+// Clone returns a deep copy.
+func (l *Ledger) Clone() *Ledger {
+	c := *l
+	c.Populations = slices.Clone(l.Populations)
+	c.Authenticators = slices.Clone(l.Authenticators)
+	c.Methods = slices.Clone(l.Methods)
+	c.Networks = slices.Clone(l.Networks)
+	c.Countries = slices.Clone(l.Countries)
+	c.Devices = slices.Clone(l.Devices)
+	c.Agents = slices.Clone(l.Agents)
+	c.Protocols = slices.Clone(l.Protocols)
+	c.Attempts = slices.Clone(l.Attempts)
+	for i := range c.Attempts {
+		a := &c.Attempts[i]
+		a.Steps, a.Refs = slices.Clone(a.Steps), slices.Clone(a.Refs)
+	}
+	c.Prompts = slices.Clone(l.Prompts)
+	c.Recoveries = slices.Clone(l.Recoveries)
+	c.Consents = slices.Clone(l.Consents)
+	c.Sessions = slices.Clone(l.Sessions)
+	c.Roles = slices.Clone(l.Roles)
+	c.Findings = slices.Clone(l.Findings)
+	return &c
+}
+
+// Privileged reports whether the identity administers something: by the
+// directory's tier or by a role that it holds.
+func (l *Ledger) Privileged() bool {
+	return l.Tier == event.TierPrivileged || l.Tier == event.TierBreakGlass ||
+		slices.ContainsFunc(l.Roles, func(r Role) bool { return r.Privileged })
+}
+
+// Strongest returns the live authenticator with the highest rank at source, the
+// most used one among equals, or nil. An empty source means any.
+func (l *Ledger) Strongest(source event.Source) *Authenticator {
+	var best *Authenticator
+	for i := range l.Authenticators {
+		a := &l.Authenticators[i]
+		if !a.Live() || source != "" && a.Source != source {
+			continue
+		}
+		if best == nil || a.Method.Rank() > best.Method.Rank() ||
+			a.Method.Rank() == best.Method.Rank() && a.Uses > best.Uses {
+			best = a
+		}
+	}
+	return best
+}
+
+// SeenBefore reports whether value was in the baseline before t.
+func SeenBefore(baseline []Seen, value string, t time.Time) bool {
+	for i := range baseline {
+		if baseline[i].Value == value {
+			return baseline[i].First.Before(t)
+		}
+	}
+	return false
+}
