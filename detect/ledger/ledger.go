@@ -44,12 +44,12 @@ type Ledger struct {
 	Tier        event.Tier `json:"tier,omitempty"`
 	Populations []string   `json:"populations,omitempty"`
 	// First and Last are the event times of the first and the latest event.
-	First time.Time `json:"first"`
-	Last  time.Time `json:"last"`
+	First time.Time `json:"first,omitzero"`
+	Last  time.Time `json:"last,omitzero"`
 	// Successes counts sign-ins that succeeded by a fresh proof.
 	Successes int `json:"successes,omitempty"`
 	// Deactivated is when the account was last disabled; zero while it is active.
-	Deactivated time.Time `json:"deactivated"`
+	Deactivated time.Time `json:"deactivated,omitzero"`
 
 	Authenticators []Authenticator `json:"authenticators,omitempty"`
 	Methods        []MethodUse     `json:"methods,omitempty"`
@@ -76,7 +76,7 @@ type Ledger struct {
 type Ref struct {
 	EventID string        `json:"id"`
 	Source  event.Source  `json:"source"`
-	Time    time.Time     `json:"time"`
+	Time    time.Time     `json:"time,omitzero"`
 	Kind    event.Kind    `json:"kind"`
 	Action  string        `json:"action,omitempty"`
 	Outcome event.Outcome `json:"outcome,omitempty"`
@@ -102,15 +102,15 @@ type Authenticator struct {
 	AAGUID     string       `json:"aaguid,omitempty"`
 	Provenance Provenance   `json:"provenance"`
 	// Since is the time of enrolment, or the earliest sign of it.
-	Since    time.Time `json:"since"`
-	LastUsed time.Time `json:"last_used"`
+	Since    time.Time `json:"since,omitzero"`
+	LastUsed time.Time `json:"last_used,omitzero"`
 	Uses     int       `json:"uses,omitempty"`
 	// Removed is zero while it is enrolled.
-	Removed time.Time `json:"removed"`
+	Removed time.Time `json:"removed,omitzero"`
 	// ByOther: enrolled by an administrator. From: where the enrolment came from.
 	ByOther bool  `json:"by_other,omitempty"`
-	From    Place `json:"from"`
-	Ref     Ref   `json:"ref"`
+	From    Place `json:"from,omitzero"`
+	Ref     Ref   `json:"ref,omitzero"`
 }
 
 // Live reports whether the authenticator is enrolled.
@@ -126,15 +126,15 @@ type MethodUse struct {
 	Source event.Source `json:"source"`
 	Method event.Method `json:"method"`
 	Count  int          `json:"count"`
-	First  time.Time    `json:"first"`
-	Last   time.Time    `json:"last"`
+	First  time.Time    `json:"first,omitzero"`
+	Last   time.Time    `json:"last,omitzero"`
 }
 
 // Seen is one value of a baseline.
 type Seen struct {
 	Value string    `json:"value"`
-	First time.Time `json:"first"`
-	Last  time.Time `json:"last"`
+	First time.Time `json:"first,omitzero"`
+	Last  time.Time `json:"last,omitzero"`
 	Count int       `json:"count"`
 }
 
@@ -159,12 +159,12 @@ type Attempt struct {
 	Source event.Source `json:"source"`
 	Tenant string       `json:"tenant,omitempty"`
 	Flow   string       `json:"flow,omitempty"`
-	First  time.Time    `json:"first"`
-	Last   time.Time    `json:"last"`
+	First  time.Time    `json:"first,omitzero"`
+	Last   time.Time    `json:"last,omitzero"`
 	// Succeeded is the time of the record that let the person in; zero before.
-	Succeeded time.Time      `json:"succeeded"`
+	Succeeded time.Time      `json:"succeeded,omitzero"`
 	Steps     []Step         `json:"steps,omitempty"`
-	Place     Place          `json:"place"`
+	Place     Place          `json:"place,omitzero"`
 	App       *event.App     `json:"app,omitempty"`
 	Session   string         `json:"session,omitempty"`
 	Protocol  event.Protocol `json:"protocol,omitempty"`
@@ -179,7 +179,7 @@ type Step struct {
 	Method event.Method `json:"method"`
 	Result event.Result `json:"result"`
 	Fresh  bool         `json:"fresh,omitempty"`
-	Time   time.Time    `json:"time"`
+	Time   time.Time    `json:"time,omitzero"`
 }
 
 // Best returns the strongest method verified afresh in the attempt, or "" when
@@ -220,7 +220,7 @@ func (a *Attempt) StrongFailed(t time.Time) bool {
 
 // Prompt is one push that was sent or answered.
 type Prompt struct {
-	Time   time.Time    `json:"time"`
+	Time   time.Time    `json:"time,omitzero"`
 	Result event.Result `json:"result"`
 }
 
@@ -231,8 +231,8 @@ type Recovery struct {
 	Method event.Method        `json:"method,omitempty"`
 	// By names the administrator or help-desk person; empty for self-service.
 	By    string `json:"by,omitempty"`
-	Place Place  `json:"place"`
-	Ref   Ref    `json:"ref"`
+	Place Place  `json:"place,omitzero"`
+	Ref   Ref    `json:"ref,omitzero"`
 }
 
 // Consent is what the identity has granted one app.
@@ -241,21 +241,21 @@ type Consent struct {
 	AppID  string       `json:"app_id"`
 	Name   string       `json:"name,omitempty"`
 	Scopes []string     `json:"scopes,omitempty"`
-	First  time.Time    `json:"first"`
-	Last   time.Time    `json:"last"`
-	Ref    Ref          `json:"ref"`
+	First  time.Time    `json:"first,omitzero"`
+	Last   time.Time    `json:"last,omitzero"`
+	Ref    Ref          `json:"ref,omitzero"`
 }
 
 // Session is a live session with what it was born with.
 type Session struct {
 	ID      string       `json:"id"`
 	Source  event.Source `json:"source"`
-	Born    time.Time    `json:"born"`
-	Last    time.Time    `json:"last"`
+	Born    time.Time    `json:"born,omitzero"`
+	Last    time.Time    `json:"last,omitzero"`
 	Method  event.Method `json:"method,omitempty"`
 	Attempt string       `json:"attempt,omitempty"`
-	Place   Place        `json:"place"`
-	Ref     Ref          `json:"ref"`
+	Place   Place        `json:"place,omitzero"`
+	Ref     Ref          `json:"ref,omitzero"`
 }
 
 // Role is one role held at a source.
@@ -263,7 +263,7 @@ type Role struct {
 	Source     event.Source `json:"source"`
 	Name       string       `json:"name"`
 	Privileged bool         `json:"privileged,omitempty"`
-	Since      time.Time    `json:"since"`
+	Since      time.Time    `json:"since,omitzero"`
 }
 
 // Finding is what one rule said about one anchor.
@@ -273,7 +273,7 @@ type Finding struct {
 	Anchor   string    `json:"anchor"`
 	Severity string    `json:"severity"`
 	By       string    `json:"by,omitempty"`
-	Time     time.Time `json:"time"`
+	Time     time.Time `json:"time,omitzero"`
 	// Withdrawn: a later record of the same attempt took the reason away.
 	Withdrawn bool `json:"withdrawn,omitempty"`
 }

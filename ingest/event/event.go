@@ -40,7 +40,7 @@ type Event struct {
 	// Observed is when the collector read the record.
 	Observed time.Time `json:"observed"`
 	// Ingested is when the event was handed to Kafka; zero before that.
-	Ingested time.Time `json:"ingested"`
+	Ingested time.Time `json:"ingested,omitzero"`
 
 	// Key is the canonical identity whose ledger this event belongs to: the
 	// subject, never the help-desk person who acted on it.
@@ -53,7 +53,7 @@ type Event struct {
 	// Subject is whom it happened to; Actor is who did it. They are the same
 	// for self-service. Actor is zero when the source does not say.
 	Subject Principal `json:"subject"`
-	Actor   Principal `json:"actor"`
+	Actor   Principal `json:"actor,omitzero"`
 
 	Outcome Outcome `json:"outcome"`
 	// Reason is the source's own word for the outcome.
@@ -63,11 +63,11 @@ type Event struct {
 	Factors []Factor `json:"factors,omitempty"`
 
 	// Endpoint is where the browser or client is.
-	Endpoint Endpoint `json:"endpoint"`
+	Endpoint Endpoint `json:"endpoint,omitzero"`
 	// AuthenticatorEndpoint is where the authenticator is (the phone that
 	// approved), where the source tells it apart from Endpoint.
 	AuthenticatorEndpoint *Endpoint `json:"authenticator_endpoint,omitempty"`
-	UserAgent             UserAgent `json:"user_agent"`
+	UserAgent             UserAgent `json:"user_agent,omitzero"`
 	Device                *Device   `json:"device,omitempty"`
 	App                   *App      `json:"app,omitempty"`
 
