@@ -11,12 +11,14 @@ import (
 // Limits of an event. They bound what an attacker who controls a user agent or
 // an app's name can make the pipeline carry; Sanitize cuts to them.
 const (
-	MaxIDLen     = 512
-	MaxTextLen   = 2048
-	MaxListLen   = 128
-	MaxFactors   = 32
-	MaxRawLen    = 768 << 10
-	maxClockSkew = 24 * time.Hour
+	MaxIDLen   = 512
+	MaxTextLen = 2048
+	MaxListLen = 128
+	MaxFactors = 32
+	MaxRawLen  = 768 << 10
+	// maxClockSkew is how far a source's clock may be ahead of the collector's.
+	// An event from the future would make an identity's true events late.
+	maxClockSkew = 10 * time.Minute
 )
 
 // ValidationError names the first field of an event that breaks the contract.
