@@ -513,7 +513,7 @@ func (l *Ledger) Find(f Finding) {
 		l.Findings[i] = f
 		return
 	}
-	if len(l.Findings) == maxFindings {
+	if len(l.Findings) == MaxFindings {
 		l.Findings = slices.Delete(l.Findings, 0, 1)
 	}
 	l.Findings = append(l.Findings, f)

@@ -19,8 +19,10 @@ const (
 	maxSessions       = 24
 	maxPrompts        = 32
 	maxRoles          = 64
-	maxFindings       = 48
 )
+
+// MaxFindings caps Ledger.Findings.
+const MaxFindings = 48
 
 // Spans that bound what belongs together.
 const (
