@@ -1,0 +1,35 @@
+package sinks
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type metrics struct {
+	written, refused, filtered, retries prometheus.Counter
+	lastSuccess, up                     prometheus.Gauge
+}
+
+// newMetrics registers the metrics of the sink called name; the name is a
+// constant label, so that several sinks share one registerer.
+func newMetrics(name string, reg prometheus.Registerer) (*metrics, error) {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	}
+	m := &metrics{
+		written:     counter("stepdown_sinks_alerts_written_total", "Alert revisions that are durable at the sink."),
+		refused:     counter("stepdown_sinks_alerts_refused_total", "Alert revisions that the sink will never take; they are in the dead-letter topic."),
+		filtered:    counter("stepdown_sinks_alerts_filtered_total", "Alert revisions below the minimum severity of the sink."),
+		retries:     counter("stepdown_sinks_retries_total", "Writes that failed and were tried again."),
+		lastSuccess: gauge("stepdown_sinks_last_success_timestamp_seconds", "When the last write succeeded, in Unix time; 0 before the first."),
+		up:          gauge("stepdown_sinks_up", "1 while the last write succeeded, 0 while one is being retried."),
+	}
+	m.up.Set(1)
+	reg = prometheus.WrapRegistererWith(prometheus.Labels{"sink": name}, reg)
+	for _, c := range []prometheus.Collector{m.written, m.refused, m.filtered, m.retries, m.lastSuccess, m.up} {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
