@@ -67,6 +67,15 @@ func TierWords(t event.Tier) string {
 	return string(t) + " account"
 }
 
+// SinceWords returns how the date before which nothing is known of h is meant:
+// "since" for an enrolment, "seen in use since" where only use was observed.
+func SinceWords(h alert.Authenticator) string {
+	if h.Provenance == "observed in use" {
+		return "seen in use since"
+	}
+	return "since"
+}
+
 // ReasonWords returns why the weaker way was taken, as a clause.
 func ReasonWords(r alert.Reason) string {
 	switch r {

@@ -1,0 +1,4 @@
+package terminal
+
+// Colored reports whether s colours.
+func (s *Sink) Colored() bool { return s.color }
