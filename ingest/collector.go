@@ -1,0 +1,333 @@
+package ingest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"stepdown/ingest/event"
+)
+
+// Publisher makes events durable.
+type Publisher interface {
+	// Publish returns nil when every event is durable. *TooLargeError names
+	// those that never can be; it does not say whether the others are, and the
+	// collector publishes them again. Any other error is of the moment.
+	Publish(ctx context.Context, events []event.Event) error
+	// DeadLetter returns nil when every record is durable. It cuts what is too
+	// large for the topic and says so beside it.
+	DeadLetter(ctx context.Context, rejected []Rejected) error
+}
+
+// TooLargeError says which events of a Publish are larger than a message may be.
+type TooLargeError struct {
+	// Indexes are positions in the slice that was published, ascending.
+	Indexes []int
+	Err     error
+}
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("%d events too large: %v", len(e.Indexes), e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *TooLargeError) Unwrap() error { return e.Err }
+
+// Deps is what the collectors of one process share.
+type Deps struct {
+	Normalizers map[event.Source]Normalizer
+	Identity    Identity
+	Publisher   Publisher
+	Cursors     CursorStore
+	Registerer  prometheus.Registerer
+	Log         *slog.Logger
+	// Now stamps Observed, where a source left it open, and Ingested.
+	Now func() time.Time
+}
+
+// Pipeline makes collectors that are aligned with each other and count into
+// the same metrics.
+type Pipeline struct {
+	cfg     Config
+	deps    Deps
+	align   *aligner
+	metrics *metrics
+}
+
+// New returns a pipeline. cfg must be valid.
+func New(cfg Config, deps Deps) *Pipeline {
+	return &Pipeline{
+		cfg:     cfg,
+		deps:    deps,
+		align:   newAligner(cfg.MaxSkew, cfg.IdleAfter),
+		metrics: newMetrics(deps.Registerer),
+	}
+}
+
+// Collector drives one source: poll, normalize, resolve, publish, save the
+// cursor, in this order.
+type Collector struct {
+	*Pipeline
+	input  string
+	source Source
+	lane   *lane
+	log    *slog.Logger
+	// unsaved is the cursor of a durable batch that could not be saved yet.
+	unsaved json.RawMessage
+}
+
+// Collector returns the collector of source; input names it in metrics, logs
+// and the cursor store, and is unique. From now on the other collectors wait a
+// moment for its first events, so make all of them before running the first.
+func (p *Pipeline) Collector(input string, source Source) *Collector {
+	return &Collector{
+		Pipeline: p,
+		input:    input,
+		source:   source,
+		lane:     p.align.join(),
+		log:      p.deps.Log.With(slog.String("input", input)),
+	}
+}
+
+// Run collects until the input ends, when it returns nil, or ctx does. An error
+// from before the first poll (a cursor that cannot be loaded or used) is
+// returned; afterwards nothing that an input or Kafka does ends it. A last
+// cursor that cannot be saved is returned beside ctx's error. It closes the
+// source.
+func (c *Collector) Run(ctx context.Context) (err error) {
+	defer c.lane.leave()
+	defer func() {
+		if c.unsaved != nil {
+			err = errors.Join(err, c.deps.Cursors.Save(c.input, c.unsaved)) // one more try
+		}
+		if errClose := c.source.Close(); err == nil && errClose != nil {
+			err = fmt.Errorf("close input %s: %w", c.input, errClose)
+		}
+	}()
+	cursor, err := c.deps.Cursors.Load(c.input)
+	if err != nil {
+		return fmt.Errorf("start input %s: %w", c.input, err)
+	}
+	if err := c.source.Seek(cursor); err != nil {
+		return fmt.Errorf("start input %s: %w", c.input, err)
+	}
+	pause := c.newBackOff()
+	for {
+		c.lane.polling()
+		batch, err := c.source.Poll(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err() // what Poll returned was not acknowledged and comes again
+		}
+		ended := errors.Is(err, io.EOF)
+		switch {
+		case err == nil:
+			pause.Reset()
+			c.metrics.polls.WithLabelValues(c.input, "ok").Inc()
+		case ended:
+			c.metrics.polls.WithLabelValues(c.input, "end").Inc()
+		default:
+			c.metrics.polls.WithLabelValues(c.input, "error").Inc()
+			c.lane.idle()
+			next := pause.NextBackOff()
+			c.log.WarnContext(ctx, "poll input", slog.Any("error", err), slog.Duration("retry_in", next))
+			if err := sleep(ctx, next); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := c.collect(ctx, batch); err != nil {
+			return err
+		}
+		if ended {
+			return nil
+		}
+	}
+}
+
+// collect brings one batch through. It returns only the error of ctx: there is
+// nothing else that would make it right to drop or to skip a batch.
+func (c *Collector) collect(ctx context.Context, batch Batch) error {
+	for i := range batch.Records {
+		if r := &batch.Records[i]; r.Observed.IsZero() {
+			r.Observed = c.deps.Now().UTC()
+		}
+	}
+	out := Normalize(batch.Records, c.deps.Normalizers, c.deps.Identity)
+	out.sortByTime()
+	if err := c.publish(ctx, batch.Records, &out); err != nil {
+		return err
+	}
+	if len(out.Rejected) > 0 {
+		err := c.untilDurable(ctx, "publish dead letters", func() error { return c.deps.Publisher.DeadLetter(ctx, out.Rejected) })
+		if err != nil {
+			return err
+		}
+		c.logRejected(ctx, out.Rejected)
+	}
+	c.metrics.batch(c.input, out.Summary, c.deps.Now())
+	if batch.Cursor != nil {
+		c.unsaved = batch.Cursor
+	}
+	return c.saveCursor(ctx)
+}
+
+// publish makes the events durable, as far at a time as the other inputs'
+// progress allows.
+func (c *Collector) publish(ctx context.Context, records []Record, out *Normalized) error {
+	events, origins := out.Events, out.records
+	now := c.deps.Now()
+	times := make([]time.Time, len(events))
+	for i := range events {
+		// A clock that is ahead must not make an input wait for the future.
+		times[i] = events[i].Time
+		if times[i].After(now) {
+			times[i] = now
+		}
+	}
+	for len(events) > 0 {
+		n := len(events)
+		if c.cfg.MaxSkew > 0 {
+			start := time.Now()
+			var err error
+			if n, err = c.lane.allow(ctx, times); err != nil {
+				return err
+			}
+			c.metrics.held.WithLabelValues(c.input).Add(time.Since(start).Seconds())
+		}
+		if err := c.publishPart(ctx, records, out, events[:n], origins[:n]); err != nil {
+			return err
+		}
+		c.lane.published(times[n-1])
+		events, origins, times = events[n:], origins[n:], times[n:]
+	}
+	return nil
+}
+
+func (c *Collector) publishPart(ctx context.Context, records []Record, out *Normalized, events []event.Event, origins []int) error {
+	ingested := c.deps.Now().UTC()
+	for i := range events {
+		events[i].Ingested = ingested
+	}
+	return c.untilDurable(ctx, "publish events", func() error {
+		for len(events) > 0 {
+			err := c.deps.Publisher.Publish(ctx, events)
+			large, ok := errors.AsType[*TooLargeError](err)
+			if !ok || len(large.Indexes) == 0 {
+				return err
+			}
+			var kept []event.Event
+			var keptOrigins []int
+			for i := range events {
+				if slices.Contains(large.Indexes, i) {
+					out.Summary.tooLarge(&events[i])
+					out.Rejected = append(out.Rejected, Rejected{
+						Record: records[origins[i]],
+						Err:    &MalformedError{Reason: MalformedTooBig, Err: large.Err},
+					})
+					continue
+				}
+				kept, keptOrigins = append(kept, events[i]), append(keptOrigins, origins[i])
+			}
+			if len(kept) == len(events) {
+				return err
+			}
+			events, origins = kept, keptOrigins
+		}
+		return nil
+	})
+}
+
+// untilDurable repeats publish until it succeeds or ctx ends. While it fails,
+// the other inputs do not wait for this one.
+func (c *Collector) untilDurable(ctx context.Context, what string, publish func() error) error {
+	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, publish() },
+		backoff.WithBackOff(c.newBackOff()), backoff.WithMaxElapsedTime(0),
+		backoff.WithNotify(func(err error, next time.Duration) {
+			c.lane.idle()
+			c.metrics.publishErrors.WithLabelValues(c.input).Inc()
+			c.log.WarnContext(ctx, what, slog.Any("error", err), slog.Duration("retry_in", next))
+		}))
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// cursorTries is how often a cursor is tried before the input goes on; it is
+// tried again after the next batch. An old cursor repeats events after a crash,
+// which detection absorbs; to stand still would lose time.
+const cursorTries = 3
+
+func (c *Collector) saveCursor(ctx context.Context) error {
+	if c.unsaved == nil {
+		return nil
+	}
+	failed := func(err error, _ time.Duration) {
+		c.lane.idle()
+		c.metrics.cursorErrors.WithLabelValues(c.input).Inc()
+		c.log.ErrorContext(ctx, "save cursor", slog.Any("error", err))
+	}
+	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, c.deps.Cursors.Save(c.input, c.unsaved) },
+		backoff.WithBackOff(c.newBackOff()), backoff.WithMaxTries(cursorTries), backoff.WithNotify(failed))
+	switch {
+	case err == nil:
+		c.unsaved = nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	default:
+		failed(err, 0)
+	}
+	return nil
+}
+
+// logRejected says once per batch what the dead letters are about; each is kept
+// with its reason in the topic.
+func (c *Collector) logRejected(ctx context.Context, rejected []Rejected) {
+	first := rejected[0]
+	c.log.WarnContext(ctx, "records set aside as dead letters", slog.Int("count", len(rejected)),
+		slog.String("reason", string(ReasonOf(first.Err))), slog.String("first_origin", first.Record.Origin))
+}
+
+func (c *Collector) newBackOff() *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval = retryMin, c.cfg.RetryMax
+	return b
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// sortByTime puts the events in the order of their time: providers that list
+// the newest first would else look late to detection, and alignment needs it.
+func (n *Normalized) sortByTime() {
+	byTime := func(a, b event.Event) int { return a.Time.Compare(b.Time) }
+	if slices.IsSortedFunc(n.Events, byTime) {
+		return
+	}
+	order := make([]int, len(n.Events))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return n.Events[i].Time.Compare(n.Events[j].Time) })
+	events, records := make([]event.Event, len(order)), make([]int, len(order))
+	for to, from := range order {
+		events[to], records[to] = n.Events[from], n.records[from]
+	}
+	n.Events, n.records = events, records
+}
