@@ -1,0 +1,55 @@
+# stepdown. `make help` lists what there is.
+
+GO      ?= go
+BIN     := bin/stepdown
+ENGINE  := deploy/engine/node_modules/.package-lock.json
+TOOLS   := bin/tools
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+.PHONY: help demo test race build engine lint fmt bench fuzz clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: build engine ## build, simulate a company with six attacks, and stay up for exploring
+	$(BIN) demo $(ARGS)
+
+test: engine ## everything that CI promises: real ClickHouse engine, Kafka protocol, the binary itself
+	$(GO) vet ./...
+	STEPDOWN_REQUIRE_ENGINE=1 $(GO) test ./...
+
+race: engine ## the same under the race detector (slow)
+	STEPDOWN_REQUIRE_ENGINE=1 $(GO) test -race ./...
+
+build: ## build bin/stepdown
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/stepdown
+
+engine: $(ENGINE) ## fetch the embedded ClickHouse engine (npm, 178 MB, pinned with integrity)
+
+$(ENGINE): deploy/engine/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing: install Node.js with npm to fetch the ClickHouse engine" >&2; exit 1; }
+	npm ci --prefix deploy/engine --no-audit --no-fund --loglevel=error
+	@touch $@
+
+lint: $(TOOLS)/golangci-lint $(TOOLS)/govulncheck ## golangci-lint and govulncheck
+	$(TOOLS)/golangci-lint run ./...
+	deploy/tools/vulncheck.sh $(TOOLS)/govulncheck
+
+$(TOOLS)/%: deploy/tools/go.mod
+	@mkdir -p $(TOOLS)
+	$(GO) -C deploy/tools build -o $(CURDIR)/$(TOOLS)/ $$($(GO) -C deploy/tools list tool | grep '/$*$$')
+
+fmt: ## format the sources
+	gofmt -w cmd ingest detect sinks rules
+
+bench: ## benchmarks of the hot paths, with allocations
+	$(GO) test -run '^$$' -bench . -benchmem ./ingest/... ./detect/... ./sinks/clickhouse
+
+fuzz: ## run every fuzz target for FUZZTIME (10s)
+	@for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $${FUZZTIME:-10s} $$pkg || exit 1; \
+	  done; done
+
+clean: ## remove what make made
+	rm -rf bin deploy/engine/node_modules
