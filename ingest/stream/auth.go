@@ -18,6 +18,12 @@ const (
 	mechanismSCRAM512 = "scram-sha-512"
 )
 
+// security is what a connection needs; both parts may be nil.
+type security struct {
+	tls  *tls.Config
+	sasl sasl.Mechanism
+}
+
 func (t TLS) client() (*tls.Config, error) {
 	if !t.Enabled {
 		return nil, nil

@@ -24,7 +24,7 @@ type Client struct {
 	addr      net.Addr
 	transport *kafka.Transport
 	api       *kafka.Client
-	dialer    *kafka.Dialer
+	security  security
 	// turn spreads keyless records over the partitions.
 	turn atomic.Uint32
 	// forgotten is when forget last did something, in Unix milliseconds.
@@ -41,14 +41,15 @@ func New(config Config, log *slog.Logger, registerer prometheus.Registerer) (*Cl
 	if err != nil {
 		return nil, fmt.Errorf("configure stream: %w", err)
 	}
+	secured := security{tls: tlsConfig, sasl: config.SASL.client()}
 	transport := &kafka.Transport{
 		ClientID:       config.ClientID,
 		DialTimeout:    config.DialTimeout,
 		IdleTimeout:    time.Minute,
 		MetadataTTL:    10 * time.Second,
 		MetadataTopics: config.Topics.all(),
-		TLS:            tlsConfig,
-		SASL:           config.SASL.client(),
+		TLS:            secured.tls,
+		SASL:           secured.sasl,
 	}
 	c := &Client{
 		config:    config,
@@ -56,16 +57,43 @@ func New(config Config, log *slog.Logger, registerer prometheus.Registerer) (*Cl
 		metrics:   newMetrics(registerer),
 		addr:      kafka.TCP(config.Brokers...),
 		transport: transport,
-		dialer: &kafka.Dialer{
-			ClientID:      config.ClientID,
-			Timeout:       config.DialTimeout,
-			TLS:           tlsConfig,
-			SASLMechanism: config.SASL.client(),
-		},
+		security:  secured,
 	}
 	c.api = &kafka.Client{Addr: c.addr, Timeout: config.RequestTimeout, Transport: transport}
 	c.turn.Store(rand.Uint32())
 	return c, nil
+}
+
+// groupDialer opens the connections of a group to its coordinator, until ctx
+// ends.
+//
+// A member whose connection fails gives up its member id, and then the group
+// waits for the session of that id to expire. Where there is one broker to
+// reach, a restart would cost that each time; so its dial is repeated until it
+// answers or has been away for some time.
+func (c *Client) groupDialer(ctx context.Context) *kafka.Dialer {
+	dialer := &kafka.Dialer{
+		ClientID:      c.config.ClientID,
+		Timeout:       c.config.DialTimeout,
+		TLS:           c.security.tls,
+		SASLMechanism: c.security.sasl,
+	}
+	if len(c.config.Brokers) > 1 {
+		return dialer
+	}
+	budget := 2 * c.config.DialTimeout
+	dialer.Timeout += budget
+	dialer.DialFunc = func(dialing context.Context, network, address string) (net.Conn, error) {
+		var d net.Dialer
+		return backoff.Retry(dialing, func() (net.Conn, error) {
+			conn, err := d.DialContext(dialing, network, address)
+			if err != nil && ctx.Err() != nil {
+				return nil, backoff.Permanent(err)
+			}
+			return conn, err
+		}, backoff.WithBackOff(backoff.NewConstantBackOff(forgetPause)), backoff.WithMaxElapsedTime(budget))
+	}
+	return dialer
 }
 
 // Topics returns the names of the topics.

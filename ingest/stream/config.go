@@ -115,7 +115,7 @@ func DefaultConfig() Config {
 		DialTimeout:      5 * time.Second,
 		RequestTimeout:   10 * time.Second,
 		PublishTimeout:   30 * time.Second,
-		SessionTimeout:   20 * time.Second,
+		SessionTimeout:   10 * time.Second,
 		RebalanceTimeout: 30 * time.Second,
 	}
 }

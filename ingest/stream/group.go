@@ -9,6 +9,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/segmentio/kafka-go"
+	"golang.org/x/time/rate"
 )
 
 // GroupConfig describes one consumer group. ID and Topic are required.
@@ -74,6 +75,9 @@ type Group struct {
 	balancer *stickyBalancer
 	open     func(context.Context, Assignment) (Partition, error)
 	kept     keptPartitions
+	// The same trouble comes to all partitions at once; these log the first of
+	// it and a sign of life now and then. The metrics count all.
+	readTrouble, handleTrouble, commitTrouble rate.Sometimes
 }
 
 // Group returns a member of a group; its Run does the work.
@@ -93,7 +97,14 @@ func (c *Client) Group(config GroupConfig) *Group {
 	if config.RetryMax == 0 {
 		config.RetryMax = 30 * time.Second
 	}
-	return &Group{client: c, config: config, balancer: &stickyBalancer{}}
+	return &Group{
+		client:        c,
+		config:        config,
+		balancer:      &stickyBalancer{},
+		readTrouble:   rate.Sometimes{First: 1, Interval: troubleInterval},
+		handleTrouble: rate.Sometimes{First: 1, Interval: troubleInterval},
+		commitTrouble: rate.Sometimes{First: 1, Interval: troubleInterval},
+	}
 }
 
 const (
@@ -102,12 +113,14 @@ const (
 	// heartbeat is how often a member reports to the coordinator, and so how
 	// soon it notices a rebalance.
 	heartbeat = time.Second
-	// rejoinPause is the wait after a failed attempt to join.
+	// rejoinPause is the wait after a failed attempt to join or to fetch.
 	rejoinPause = 500 * time.Millisecond
 	// startAttempts is how often a first join may be refused for its
 	// credentials before Run gives up. A broker that shuts down while it
 	// authenticates looks the same as one that refuses.
 	startAttempts = 3
+	// troubleInterval is how often lasting trouble is logged.
+	troubleInterval = 10 * time.Second
 )
 
 // Run joins the group and hands the records of each partition that this member
@@ -138,7 +151,7 @@ func (g *Group) Run(ctx context.Context, open func(context.Context, Assignment) 
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID:                g.config.ID,
 		Brokers:           c.config.Brokers,
-		Dialer:            c.dialer,
+		Dialer:            c.groupDialer(ctx),
 		Topics:            []string{g.config.Topic},
 		GroupBalancers:    []kafka.GroupBalancer{g.balancer},
 		HeartbeatInterval: heartbeat,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/segmentio/kafka-go"
+	"golang.org/x/time/rate"
 )
 
 // worker reads one partition during one generation.
@@ -25,7 +26,8 @@ type worker struct {
 	end     int64
 	pending []Message
 	handler Partition
-	pause   *backoff.ExponentialBackOff
+	// pause grows with each error of the handler.
+	pause *backoff.ExponentialBackOff
 	// used is when the handler was last called or opened.
 	used time.Time
 }
@@ -71,7 +73,7 @@ func (w *worker) locate(ctx context.Context) bool {
 	for w.committed < 0 {
 		first, end, err := w.group.client.bounds(ctx, w.topic(), w.partition)
 		if err != nil {
-			if !w.failed(ctx, "partition not located, trying again", err, w.group.client.metrics.fetchErrors.WithLabelValues(w.labels()...).Inc) {
+			if !w.readFailed(ctx, "partition not located, trying again", err) {
 				return false
 			}
 			continue
@@ -92,7 +94,7 @@ func (w *worker) openHandler(ctx context.Context) bool {
 		Topic: w.topic(), Partition: w.partition, Generation: int(w.generation.ID),
 	})
 	if err != nil {
-		w.failed(ctx, "partition not opened, trying again", err, w.countHandlerError)
+		w.handlerFailed(ctx, "partition not opened, trying again", err)
 		return false
 	}
 	w.handler = handler
@@ -109,13 +111,12 @@ func (w *worker) fill(ctx context.Context) bool {
 		if ctx.Err() != nil {
 			return false
 		}
-		c.metrics.fetchErrors.WithLabelValues(w.labels()...).Inc()
 		if errors.Is(err, kafka.OffsetOutOfRange) {
 			w.outOfRange(ctx)
 			return false
 		}
 		c.forget()
-		w.failed(ctx, "partition not read, trying again", err, nil)
+		w.readFailed(ctx, "partition not read, trying again", err)
 		return false
 	}
 	w.pending, w.next, w.end = f.messages, f.next, f.end
@@ -132,7 +133,7 @@ func (w *worker) outOfRange(ctx context.Context) {
 	first, end, err := c.bounds(ctx, w.topic(), w.partition)
 	switch {
 	case err != nil:
-		w.failed(ctx, "partition not located, trying again", err, nil)
+		w.readFailed(ctx, "partition not located, trying again", err)
 	case w.next < first:
 		c.metrics.skipped.WithLabelValues(w.labels()...).Add(float64(first - w.next))
 		c.log.Error("records were deleted before they were read", "group", w.group.config.ID,
@@ -192,8 +193,10 @@ func (w *worker) commit(offset int64) bool {
 	if err != nil {
 		c := w.group.client
 		c.metrics.groupErrors.WithLabelValues(w.labels()...).Inc()
-		c.log.Warn("offset not committed, joining again", "group", w.group.config.ID, "topic", w.topic(),
-			"partition", w.partition, "offset", offset, "error", err)
+		w.group.commitTrouble.Do(func() {
+			c.log.Warn("offset not committed, joining again", "group", w.group.config.ID, "topic", w.topic(),
+				"partition", w.partition, "offset", offset, "error", err)
+		})
 		// What was handled and not committed will come again.
 		w.closeHandler()
 		return false
@@ -202,22 +205,26 @@ func (w *worker) commit(offset int64) bool {
 	return true
 }
 
-// handlerFailed goes back to the commit with a new handler.
+// handlerFailed goes back to the commit, for a new handler after a pause.
 func (w *worker) handlerFailed(ctx context.Context, message string, err error) {
 	w.closeHandler()
 	w.pending, w.next = nil, w.committed
-	w.failed(ctx, message, err, w.countHandlerError)
+	w.group.client.metrics.handlerErrors.WithLabelValues(w.labels()...).Inc()
+	w.rest(ctx, w.pause.NextBackOff(), &w.group.handleTrouble, message, err)
 }
 
-// failed logs, counts and pauses; it reports whether the pause went by before
-// ctx ended.
-func (w *worker) failed(ctx context.Context, message string, err error, count func()) bool {
-	if count != nil {
-		count()
-	}
-	wait := w.pause.NextBackOff()
-	w.group.client.log.Warn(message, "group", w.group.config.ID, "topic", w.topic(),
-		"partition", w.partition, "offset", w.next, "pause", wait, "error", err)
+// readFailed reports whether the pause went by before ctx ended.
+func (w *worker) readFailed(ctx context.Context, message string, err error) bool {
+	w.group.client.metrics.fetchErrors.WithLabelValues(w.labels()...).Inc()
+	return w.rest(ctx, rejoinPause, &w.group.readTrouble, message, err)
+}
+
+// rest pauses after an error; it reports whether ctx lasted.
+func (w *worker) rest(ctx context.Context, wait time.Duration, trouble *rate.Sometimes, message string, err error) bool {
+	trouble.Do(func() {
+		w.group.client.log.Warn(message, "group", w.group.config.ID, "topic", w.topic(),
+			"partition", w.partition, "offset", w.next, "pause", wait, "error", err)
+	})
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
@@ -252,10 +259,6 @@ func (w *worker) keep() {
 func (w *worker) reportLag() {
 	w.group.client.metrics.lag.WithLabelValues(w.group.config.ID, w.topic(), strconv.Itoa(w.partition)).
 		Set(float64(max(0, w.end-w.committed)))
-}
-
-func (w *worker) countHandlerError() {
-	w.group.client.metrics.handlerErrors.WithLabelValues(w.labels()...).Inc()
 }
 
 func (w *worker) topic() string    { return w.group.config.Topic }
