@@ -28,7 +28,6 @@ var stackFrame = regexp.MustCompile(`^\d+\. .* @ 0x`)
 // Engine is a running ClickHouse engine. Its methods may be called from any goroutine.
 type Engine struct {
 	addr     string
-	password string
 	dir      string
 	process  *os.Process
 	alive    *os.File // write end; the child stops when it is closed
@@ -59,11 +58,10 @@ func Start(ctx context.Context, cfg Config, logger *slog.Logger) (*Engine, error
 		return nil, err
 	}
 	defer lock.Close() // the child keeps its copy
-	password, err := writeSettings(dir, cfg.MaxMemory)
-	if err != nil {
+	if err := writeSettings(dir, cfg.MaxMemory); err != nil {
 		return nil, err
 	}
-	e := &Engine{password: password, dir: dir, stopping: make(chan struct{}), done: make(chan struct{})}
+	e := &Engine{dir: dir, stopping: make(chan struct{}), done: make(chan struct{})}
 	ready, err := e.launch(cfg, lock)
 	if err != nil {
 		return nil, err
@@ -199,8 +197,8 @@ func (e *Engine) lastWords() string {
 // Addr is the host and port of the native protocol.
 func (e *Engine) Addr() string { return e.addr }
 
-// Password is the password of [User]. It is also in the file password in the data directory.
-func (e *Engine) Password() string { return e.password }
+// PasswordFile is the file with the password of [User]. The password stays the same over restarts.
+func (e *Engine) PasswordFile() string { return filepath.Join(e.dir, passwordFile) }
 
 // Done is closed when the engine has ended, for whatever reason.
 func (e *Engine) Done() <-chan struct{} { return e.done }

@@ -66,11 +66,14 @@ const usersXML = `<clickhouse>
 </clickhouse>
 `
 
-// writeSettings writes the engine's configuration files into dir and returns the password of [User].
-func writeSettings(dir string, maxMemory int64) (password string, err error) {
-	password, err = readPassword(filepath.Join(dir, "password"))
+// passwordFile holds the password of [User], in the data directory.
+const passwordFile = "password"
+
+// writeSettings writes the engine's configuration files into dir.
+func writeSettings(dir string, maxMemory int64) error {
+	password, err := readPassword(filepath.Join(dir, passwordFile))
 	if err != nil {
-		return "", fmt.Errorf("prepare engine password: %w", err)
+		return fmt.Errorf("prepare engine password: %w", err)
 	}
 	files := map[string]string{
 		"engine.xml": fmt.Sprintf(engineXML, maxMemory),
@@ -78,10 +81,10 @@ func writeSettings(dir string, maxMemory int64) (password string, err error) {
 	}
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			return "", fmt.Errorf("write engine configuration: %w", err)
+			return fmt.Errorf("write engine configuration: %w", err)
 		}
 	}
-	return password, nil
+	return nil
 }
 
 // readPassword returns the password kept in path. It makes one when there is none: it stays the same over
