@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -121,7 +122,7 @@ func (c *Client) layout(ctx context.Context) (map[string][]int, error) {
 	defer cancel()
 	metadata, err := c.api.Metadata(ctx, &kafka.MetadataRequest{Topics: c.config.Topics.all()})
 	if err != nil {
-		return nil, fmt.Errorf("read cluster layout: %w", explain(err))
+		return nil, fmt.Errorf("read cluster layout: %w", c.refusal(ctx, explain(err)))
 	}
 	layout := make(map[string][]int, len(metadata.Topics))
 	for _, topic := range metadata.Topics {
@@ -147,6 +148,38 @@ func (c *Client) layout(ctx context.Context) (map[string][]int, error) {
 		}
 	}
 	return layout, nil
+}
+
+// refusal finds out whether a connection that a broker closed was closed for
+// its credentials. Some brokers, and some proxies before them, close without an
+// answer.
+func (c *Client) refusal(ctx context.Context, err error) error {
+	if c.security.sasl == nil || !closedByPeer(err) {
+		return err
+	}
+	dialer := kafka.Dialer{
+		ClientID:      c.config.ClientID,
+		Timeout:       c.config.DialTimeout,
+		TLS:           c.security.tls,
+		SASLMechanism: c.security.sasl,
+	}
+	conn, dialErr := dialer.DialContext(ctx, "tcp", c.config.Brokers[0])
+	if dialErr == nil {
+		conn.Close()
+		return err
+	}
+	dialErr = explain(dialErr)
+	if closedByPeer(dialErr) {
+		return fmt.Errorf("%w: the broker closed the connection while authenticating: %w", ErrAuth, dialErr)
+	}
+	if errors.Is(dialErr, ErrAuth) {
+		return dialErr
+	}
+	return err
+}
+
+func closedByPeer(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // forgetPause keeps many goroutines that meet the same error from dropping
@@ -187,10 +220,12 @@ func (c *Client) retry(ctx context.Context, budget time.Duration, op func(contex
 		if last == nil {
 			return struct{}{}, nil
 		}
+		if errors.Is(last, ErrAuth) || !hopeless(last) {
+			c.forget()
+		}
 		if hopeless(last) {
 			return struct{}{}, backoff.Permanent(last)
 		}
-		c.forget()
 		return struct{}{}, last
 	}, backoff.WithBackOff(pause()), backoff.WithMaxElapsedTime(budget))
 	if err != nil && !errors.Is(err, last) {
