@@ -1,0 +1,609 @@
+package entra
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"stepdown/ingest"
+	"stepdown/ingest/event"
+)
+
+// signInAction is what the source calls a sign-in; Graph objects do not repeat it.
+const signInAction = "Sign-in activity"
+
+// signIn is the part of a signIn object (Graph, beta) that is read.
+type signIn struct {
+	ID              string `json:"id"`
+	CreatedDateTime string `json:"createdDateTime"`
+	CorrelationID   string `json:"correlationId"`
+	SessionID       string `json:"sessionId"`
+
+	UserID                string `json:"userId"`
+	UserPrincipalName     string `json:"userPrincipalName"`
+	UserDisplayName       string `json:"userDisplayName"`
+	UserType              string `json:"userType"`
+	SignInIdentifier      string `json:"signInIdentifier"`
+	SignInIdentifierType  string `json:"signInIdentifierType"`
+	ServicePrincipalID    string `json:"servicePrincipalId"`
+	HomeTenantID          string `json:"homeTenantId"`
+	ResourceTenantID      string `json:"resourceTenantId"`
+	CrossTenantAccessType string `json:"crossTenantAccessType"`
+
+	AppID               string `json:"appId"`
+	AppDisplayName      string `json:"appDisplayName"`
+	ResourceID          string `json:"resourceId"`
+	ResourceDisplayName string `json:"resourceDisplayName"`
+	ClientAppUsed       string `json:"clientAppUsed"`
+
+	IPAddress              string  `json:"ipAddress"`
+	AutonomousSystemNumber number  `json:"autonomousSystemNumber"`
+	Location               place   `json:"location"`
+	UserAgent              string  `json:"userAgent"`
+	DeviceDetail           *device `json:"deviceDetail"`
+
+	Status struct {
+		ErrorCode         *number `json:"errorCode"`
+		FailureReason     string  `json:"failureReason"`
+		AdditionalDetails string  `json:"additionalDetails"`
+	} `json:"status"`
+	Result text `json:"result"`
+
+	AuthenticationDetails     []step   `json:"authenticationDetails"`
+	AuthenticationMethodsUsed []string `json:"authenticationMethodsUsed"`
+	MFADetail                 struct {
+		AuthMethod string `json:"authMethod"`
+		AuthDetail string `json:"authDetail"`
+	} `json:"mfaDetail"`
+
+	AuthenticationProtocol string   `json:"authenticationProtocol"`
+	OriginalTransferMethod string   `json:"originalTransferMethod"`
+	IncomingTokenType      string   `json:"incomingTokenType"`
+	TokenIssuerType        string   `json:"tokenIssuerType"`
+	TokenIssuerName        string   `json:"tokenIssuerName"`
+	IsInteractive          *bool    `json:"isInteractive"`
+	SignInEventTypes       []string `json:"signInEventTypes"`
+
+	RiskLevelDuringSignIn string   `json:"riskLevelDuringSignIn"`
+	RiskState             string   `json:"riskState"`
+	RiskDetail            string   `json:"riskDetail"`
+	RiskEventTypes        []string `json:"riskEventTypes"`
+	RiskEventTypesV2      []string `json:"riskEventTypes_v2"`
+}
+
+// step is one row of authenticationDetails.
+type step struct {
+	DateTime        string `json:"authenticationStepDateTime"`
+	Method          string `json:"authenticationMethod"`
+	MethodDetail    string `json:"authenticationMethodDetail"`
+	Succeeded       truth  `json:"succeeded"`
+	ResultDetail    string `json:"authenticationStepResultDetail"`
+	RequestSequence int64  `json:"RequestSequence"`
+}
+
+type device struct {
+	// DeviceID is empty for a device that is not registered.
+	DeviceID        *string `json:"deviceId"`
+	DisplayName     string  `json:"displayName"`
+	OperatingSystem string  `json:"operatingSystem"`
+	Browser         string  `json:"browser"`
+	IsCompliant     *bool   `json:"isCompliant"`
+	IsManaged       *bool   `json:"isManaged"`
+	TrustType       string  `json:"trustType"`
+}
+
+// The codes of a sign-in that are read by more than their outcome.
+const (
+	codeSuccess         = 0
+	codeBadPassword     = 50126
+	codeKeepSignedIn    = 50140
+	codeExternal        = 50158
+	codeStrongAuthError = 500121
+	// codeUnknown: the row says only that it failed, or nothing.
+	codeUnknown = -1
+)
+
+func (r *record) signIn() ([]event.Event, error) {
+	s, warnings, err := decode[signIn](r.body)
+	if err != nil {
+		return nil, err
+	}
+	r.warnings = append(r.warnings, warnings...)
+	if s.isMachine() {
+		return nil, ingest.Skip(ingest.SkipMachine, signInAction)
+	}
+	user := principal(s.UserID, firstOf(s.UserPrincipalName, s.SignInIdentifier), s.UserDisplayName, s.UserType)
+	if user.ID == "" && user.Name == "" {
+		return nil, ingest.Skip(ingest.SkipNoIdentity, signInAction)
+	}
+	code, outcome := s.outcome(r.env)
+	if code == codeKeepSignedIn {
+		return nil, ingest.Skip(ingest.SkipIntermediate, signInAction+" 50140")
+	}
+	e, err := r.event("", s.CreatedDateTime, r.env.Time, r.env.TimeGenerated)
+	if err != nil {
+		return nil, err
+	}
+	correlation := firstOf(s.CorrelationID, r.env.CorrelationID)
+	e.ID = idOr(s.ID, streamSignIn, e.Time.Format(time.RFC3339Nano), user.ID, user.Name, s.AppID, correlation, strconv.Itoa(code))
+	e.Tenant = r.tenant(s.ResourceTenantID)
+	e.Kind, e.Action = event.SignIn, firstOf(r.env.OperationName, signInAction)
+	e.Stream = streamSignIn
+	if s.nonInteractive(r) {
+		e.Stream = streamNonInteractive
+	}
+	e.Subject, e.Actor = user, user
+	e.Outcome, e.Reason = outcome, s.reason(code, r.env)
+	e.Endpoint = s.Location.endpoint(addressOf(s.IPAddress, r.env.CallerIPAddress), s.AutonomousSystemNumber)
+	s.client(&e)
+	e.SessionID = s.SessionID
+	if correlation != "" {
+		e.FlowID = correlation + "|" + s.AppID
+	}
+	e.Protocol = s.protocol()
+	s.risk(&e)
+	if isTokenExpiry(code) {
+		e.Kind, e.Outcome = event.SessionEnd, event.Success
+		return []event.Event{e}, nil
+	}
+	s.factors(&e, code)
+	return []event.Event{e}, nil
+}
+
+func (s *signIn) isMachine() bool {
+	for _, t := range s.SignInEventTypes {
+		if strings.EqualFold(t, "servicePrincipal") || strings.EqualFold(t, "managedIdentity") {
+			return true
+		}
+	}
+	return s.UserID == "" && s.UserPrincipalName == "" && s.ServicePrincipalID != ""
+}
+
+func (s *signIn) nonInteractive(r *record) bool {
+	log := strings.ToLower(r.env.Table + r.env.Category)
+	switch {
+	case strings.Contains(log, "noninteractive"):
+		return true
+	case strings.EqualFold(r.env.Category, "SignInLogs"):
+		return false
+	case slices.Contains(s.SignInEventTypes, "nonInteractiveUser"):
+		return true
+	case len(s.SignInEventTypes) == 0 && s.IsInteractive == nil:
+		return r.Stream == streamNonInteractive
+	}
+	return s.IsInteractive != nil && !*s.IsInteractive
+}
+
+// outcome returns the error code and what it means. The codes are those of
+// Microsoft's reference of authentication error codes; one that is not listed is
+// a failure with its reason.
+func (s *signIn) outcome(env *envelope) (int, event.Outcome) {
+	code := codeUnknown
+	if s.Status.ErrorCode != nil {
+		code = int(*s.Status.ErrorCode)
+	} else if n, err := strconv.Atoi(string(env.ResultType)); err == nil {
+		code = n
+	}
+	switch code {
+	case codeSuccess:
+		return code, event.Success
+	case codeUnknown:
+		switch strings.ToLower(firstOf(string(env.ResultType), string(s.Result))) {
+		case "success":
+			return codeSuccess, event.Success
+		case "failure":
+			return code, event.Failure
+		}
+		return code, event.OutcomeUnknown
+	case 50074, 50076, 50072, 50079, codeExternal, // a second factor, or its enrolment, is asked for
+		50199,        // the person has to confirm a device code
+		50203,        // the authenticator app has to be registered
+		50055, 50125, // the password has to be changed
+		65001: // consent is asked for
+		return code, event.Challenged
+	case 50053, 50057, // locked, disabled
+		53000, 53001, 53002, 53003, 53004, 53011, 530002, 530003, 530032, // conditional access
+		50097,  // the device has to authenticate
+		50105,  // not assigned to the application
+		130502, // the authentication methods policy
+		65004:  // the person declined consent
+		return code, event.Denied
+	case codeStrongAuthError:
+		return code, s.strongAuthOutcome()
+	}
+	return code, event.Failure
+}
+
+// strongAuthOutcome tells a person who said no from one who did not answer and
+// from a wrong code.
+func (s *signIn) strongAuthOutcome() event.Outcome {
+	results := make([]event.Result, 0, 4)
+	for i := range s.AuthenticationDetails {
+		results = append(results, resultOf(s.AuthenticationDetails[i].ResultDetail))
+	}
+	results = append(results, resultOf(s.Status.AdditionalDetails), resultOf(s.Status.FailureReason))
+	switch {
+	case slices.Contains(results, event.Rejected):
+		return event.Denied
+	case slices.Contains(results, event.Unanswered):
+		return event.Abandoned
+	}
+	return event.Failure
+}
+
+// resultOf reads why a step did not succeed.
+func resultOf(detail string) event.Result {
+	detail = strings.ToLower(detail)
+	has := func(s string) bool { return strings.Contains(detail, s) }
+	switch {
+	case has("declined"), has("fraud"):
+		return event.Rejected
+	case has("did not respond"), has("timed out"), has("timed-out"), has("no response"):
+		return event.Unanswered
+	case has("in progress"), has("mfa required"):
+		return event.Pending
+	}
+	return event.Failed
+}
+
+// isTokenExpiry reports that a token could not be renewed: by sign-in frequency,
+// by revocation, by age, by inactivity.
+func isTokenExpiry(code int) bool {
+	switch code {
+	case 70043, 50173, 70008, 700082:
+		return true
+	}
+	return false
+}
+
+func (s *signIn) reason(code int, env *envelope) string {
+	words := firstOf(s.Status.FailureReason, s.Status.AdditionalDetails, env.ResultDescription)
+	switch {
+	case code == codeSuccess:
+		return s.Status.AdditionalDetails
+	case code == codeUnknown:
+		return words
+	case words == "":
+		return strconv.Itoa(code)
+	}
+	return strconv.Itoa(code) + ": " + words
+}
+
+// client fills in the application, the device and the program.
+func (s *signIn) client(e *event.Event) {
+	e.UserAgent = ingest.ParseUserAgent(s.UserAgent)
+	if d := s.DeviceDetail; d != nil {
+		if e.UserAgent.Browser == "" {
+			e.UserAgent.Browser = ingest.BrowserFamily(d.Browser)
+		}
+		if e.UserAgent.OS == "" {
+			e.UserAgent.OS = ingest.OSFamily(d.OperatingSystem)
+		}
+		e.Device = &event.Device{Name: d.DisplayName, OS: d.OperatingSystem, Managed: d.IsManaged,
+			Compliant: d.IsCompliant, TrustType: d.TrustType}
+		if d.DeviceID != nil {
+			registered := *d.DeviceID != ""
+			e.Device.ID, e.Device.Registered = *d.DeviceID, &registered
+		}
+	}
+	if s.AppID == "" && s.AppDisplayName == "" && s.ResourceID == "" && s.ClientAppUsed == "" {
+		return
+	}
+	e.App = &event.App{ID: s.AppID, Name: s.AppDisplayName, ResourceID: s.ResourceID, ResourceName: s.ResourceDisplayName,
+		Admin: isAdminApp(s.AppID) || isAdminApp(s.ResourceID)}
+	switch {
+	case strings.EqualFold(s.ClientAppUsed, "Browser"):
+		e.App.Client = "browser"
+	case strings.EqualFold(s.ClientAppUsed, "Mobile Apps and Desktop clients"):
+		e.App.Client = "mobile_desktop"
+	case isLegacyClient(s.ClientAppUsed):
+		e.App.Client = "legacy"
+	}
+}
+
+// isAdminApp lists the consoles and command lines that administer a tenant, by
+// the ids of Microsoft's list of first-party applications in sign-in reports
+// (learn.microsoft.com, "Verify first-party Microsoft applications").
+func isAdminApp(id string) bool {
+	switch strings.ToLower(id) {
+	case "c44b4083-3bb0-49c1-b47d-974e53cbdf3c", // Azure portal, Entra admin center
+		"618dd325-23f6-4b6f-8380-4df78026e39b", // Microsoft 365 admin center
+		"1b730954-1685-4b74-9bfd-dac224a7b894", // Azure Active Directory PowerShell
+		"14d82eec-204b-4c2f-b7e8-296a70dab67e", // Microsoft Graph command line tools
+		"de8bc8b5-d9f9-48b1-a8ad-b748da725064", // Graph Explorer
+		"fb78d390-0c51-40cd-8e17-fdbfab77341b", // Exchange Online PowerShell
+		"04b07795-8ddb-461a-bbee-02f9e1bf7b46", // Azure CLI
+		"1950a258-227b-4e31-a9cf-717495945fc2", // Azure PowerShell
+		"797f4846-ba00-4fd7-ba43-dac1f8f63013": // Azure management API
+		return true
+	}
+	return false
+}
+
+// isLegacyClient reports a protocol of Microsoft's list of legacy authentication
+// clients, none of which can ask for a second factor.
+func isLegacyClient(name string) bool {
+	switch strings.ToLower(strings.TrimSpace(name)) {
+	case "exchange activesync", "authenticated smtp", "smtp", "imap", "imap4", "pop", "pop3", "other clients",
+		"autodiscover", "exchange online powershell", "exchange web services", "mapi over http",
+		"offline address book", "outlook anywhere (rpc over http)", "outlook service", "reporting web services":
+		return true
+	}
+	return false
+}
+
+func (s *signIn) protocol() event.Protocol {
+	switch strings.ToLower(s.AuthenticationProtocol) {
+	case "devicecode":
+		return event.ProtocolDeviceCode
+	case "ropc":
+		return event.ProtocolROPC
+	case "authenticationtransfer":
+		return event.ProtocolTransfer
+	case "saml20":
+		return event.ProtocolSAML
+	case "wsfederation":
+		return event.ProtocolWSFederation
+	case "nativeauth":
+		return event.ProtocolNative
+	}
+	switch strings.ToLower(s.OriginalTransferMethod) {
+	case "devicecodeflow":
+		return event.ProtocolDeviceCode
+	case "authenticationtransfer":
+		return event.ProtocolTransfer
+	}
+	switch {
+	// BAV2ROPC is how the service names basic authentication that it translates.
+	case isLegacyClient(s.ClientAppUsed), strings.HasPrefix(s.UserAgent, "BAV2ROPC"):
+		return event.ProtocolLegacy
+	case strings.EqualFold(s.TokenIssuerType, "NPSExtension"):
+		return event.ProtocolRADIUS
+	case strings.EqualFold(s.AuthenticationProtocol, "oAuth2"):
+		return event.ProtocolOAuth2
+	}
+	return ""
+}
+
+// risk keeps the verdict of the moment; "hidden" is what a tenant without the
+// licence gets.
+func (s *signIn) risk(e *event.Event) {
+	types := s.RiskEventTypesV2
+	if len(types) == 0 {
+		types = s.RiskEventTypes
+	}
+	level := strings.ToLower(s.RiskLevelDuringSignIn)
+	if len(types) == 0 && (level == "" || level == "none" || level == "hidden") {
+		return
+	}
+	e.Risk = &event.Risk{Type: strings.Join(types, ","), Level: level, State: s.RiskState, Detail: s.RiskDetail,
+		SessionTheft: slices.ContainsFunc(types, isSessionTheft)}
+}
+
+// factors fills in what was shown: the logged steps, and where none of them is a
+// fresh proof, what the row rests on instead.
+func (s *signIn) factors(e *event.Event, code int) {
+	slices.SortStableFunc(s.AuthenticationDetails, func(a, b step) int {
+		// The text of the step requirement does not tell the order; the sequence does.
+		return int(min(max(a.RequestSequence-b.RequestSequence, -1), 1))
+	})
+	ranked := false
+	for i := range s.AuthenticationDetails {
+		f, ok := s.AuthenticationDetails[i].factor(e, code)
+		if !ok {
+			continue
+		}
+		f.Step = event.StepSecondary
+		if !ranked && f.Rank > 0 || f.Method == event.MethodPassword {
+			f.Step = event.StepPrimary
+		}
+		if f.Rank == 0 {
+			f.Step = event.StepUnknown
+		}
+		ranked = ranked || f.Rank > 0
+		e.Factors = append(e.Factors, f)
+	}
+	if method, ok := issuerMethod(s.TokenIssuerType); ok && !ranked {
+		f := event.NewFactor(method, settled(e.Outcome))
+		f.Provider, f.Detail = firstOf(s.TokenIssuerName, s.TokenIssuerType), s.TokenIssuerType
+		e.Factors = append(e.Factors, f)
+	}
+	if len(e.Factors) == 0 {
+		s.fallback(e, code)
+	}
+}
+
+// issuerMethod returns how a person was proved when the token does not come from
+// Entra's own page.
+func issuerMethod(issuer string) (event.Method, bool) {
+	switch strings.ToLower(issuer) {
+	case "adfederationservices", "adfederationservicesmfaadapter":
+		return event.MethodFederated, true
+	case "npsextension":
+		return event.MethodDelegated, true
+	}
+	return "", false
+}
+
+// maxStepAge is how much older than its record a step of the same sign-in can be:
+// longer than any prompt stays valid.
+const maxStepAge = time.Hour
+
+// factor returns the factor of a step; false when the step is only a demand, or
+// the companion row of a method that is two factors in one.
+func (st *step) factor(e *event.Event, code int) (event.Factor, bool) {
+	method, known := standIn(st.ResultDetail)
+	switch {
+	case known:
+	case strings.TrimSpace(st.Method) == "":
+		return event.Factor{}, false
+	case strings.EqualFold(st.Method, "Other") && strings.Contains(strings.ToLower(st.ResultDetail), "multi-factor device"):
+		return event.Factor{}, false
+	default:
+		if method, known = signInMethod(st.Method); !known {
+			e.Warnings = append(e.Warnings, "unknown authentication method "+strconv.Quote(st.Method))
+		}
+	}
+	f := event.NewFactor(method, st.result(code))
+	f.Detail = st.Method
+	if st.MethodDetail != "" {
+		f.Detail += ": " + st.MethodDetail
+	}
+	if f.Result != event.Verified && st.ResultDetail != "" {
+		f.Detail += " (" + st.ResultDetail + ")"
+	}
+	if f.Class == event.PhishingResistant {
+		f.AAGUID = trailingUUID(st.MethodDetail)
+	}
+	if method == event.MethodDelegated {
+		f.Provider = st.MethodDetail
+	}
+	if at, ok := parseTime(st.DateTime); ok {
+		f.Time = &at
+		if e.Time.Sub(at) > maxStepAge {
+			f.Fresh = false
+		}
+	}
+	return f, true
+}
+
+func (st *step) result(code int) event.Result {
+	if st.Succeeded == truthTrue {
+		return event.Verified
+	}
+	result := resultOf(st.ResultDetail)
+	if st.Succeeded == truthUnset && result == event.Failed {
+		result = event.Pending
+	}
+	demanded := strings.Contains(strings.ToLower(st.ResultDetail), "mfa required")
+	if result == event.Pending && code == codeSuccess && !demanded {
+		return event.Verified // written before the step was done, see the package's design
+	}
+	return result
+}
+
+// trailingUUID returns the model at the end of a credential's name, "My key -
+// ee882879-721c-4913-9775-3dfcce97072a", or "".
+func trailingUUID(s string) string {
+	const length = 36
+	if len(s) < length {
+		return ""
+	}
+	return uuid(s[len(s)-length:])
+}
+
+// uuid returns s in lower case where it is a UUID with dashes, else "".
+func uuid(s string) string {
+	s = strings.ToLower(strings.TrimSpace(s))
+	if len(s) != 36 {
+		return ""
+	}
+	for i, c := range []byte(s) {
+		switch i {
+		case 8, 13, 18, 23:
+			if c != '-' {
+				return ""
+			}
+		default:
+			if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+				return ""
+			}
+		}
+	}
+	return s
+}
+
+// settled is the result of a proof that is only known by how the sign-in ended.
+func settled(o event.Outcome) event.Result {
+	switch o {
+	case event.Success:
+		return event.Verified
+	case event.Challenged, event.OutcomeUnknown:
+		return event.Pending
+	}
+	return event.Failed
+}
+
+// fallback says what a row without steps rests on. Nothing of it is invented: a
+// password grant carries a password, a token is a token.
+func (s *signIn) fallback(e *event.Event, code int) {
+	add := func(m event.Method, r event.Result, detail string) *event.Factor {
+		e.Factors = append(e.Factors, event.NewFactor(m, r))
+		f := &e.Factors[len(e.Factors)-1]
+		f.Detail = detail
+		return f
+	}
+	token := strings.ToLower(s.IncomingTokenType)
+	passwordGrant := e.Protocol == event.ProtocolROPC || e.Protocol == event.ProtocolLegacy
+	switch {
+	case code == codeBadPassword:
+		add(event.MethodPassword, event.Failed, "").Step = event.StepPrimary
+	case code == codeExternal:
+		add(event.MethodFederated, event.Pending, s.Status.FailureReason)
+	case strings.Contains(token, "primaryrefreshtoken"):
+		add(event.MethodPrimaryRefreshToken, settled(e.Outcome), s.IncomingTokenType)
+	case strings.Contains(token, "refreshtoken"):
+		add(event.MethodRefreshToken, settled(e.Outcome), s.IncomingTokenType)
+	case strings.Contains(token, "saml"):
+		add(event.MethodFederated, settled(e.Outcome), s.IncomingTokenType)
+	case strings.Contains(token, "remotedesktoptoken"):
+		add(event.MethodExistingSession, settled(e.Outcome), s.IncomingTokenType)
+	case passwordGrant && (e.Outcome == event.Success || e.Outcome == event.Challenged):
+		add(event.MethodPassword, event.Verified, s.AuthenticationProtocol).Step = event.StepPrimary
+	case e.Outcome != event.Success:
+		// What failed is not told.
+	case s.fromHomeTenant():
+		add(event.MethodFederated, event.Verified, s.CrossTenantAccessType).Provider = s.HomeTenantID
+	default:
+		if m, ok := standIn(s.Status.AdditionalDetails); ok {
+			add(m, event.Verified, s.Status.AdditionalDetails)
+			return
+		}
+		if e.Stream == streamNonInteractive {
+			add(event.MethodExistingSession, event.Verified, "")
+			return
+		}
+		s.legacyFactors(e)
+	}
+}
+
+// fromHomeTenant reports a guest, whom the home tenant proved.
+func (s *signIn) fromHomeTenant() bool {
+	cross := strings.HasPrefix(strings.ToLower(s.CrossTenantAccessType), "b2b")
+	foreign := s.HomeTenantID != "" && s.ResourceTenantID != "" && s.HomeTenantID != s.ResourceTenantID
+	return cross || foreign || strings.EqualFold(s.UserType, "guest")
+}
+
+// legacyFactors reads the fields from before authenticationDetails, for an
+// interactive sign-in that succeeded. Graph v1.0 has not even these.
+func (s *signIn) legacyFactors(e *event.Event) {
+	names := append([]string(nil), s.AuthenticationMethodsUsed...)
+	if s.MFADetail.AuthMethod != "" && !slices.Contains(names, s.MFADetail.AuthMethod) {
+		names = append(names, s.MFADetail.AuthMethod)
+	}
+	if len(names) == 0 {
+		switch strings.ToLower(s.SignInIdentifierType) {
+		case "qrcode":
+			names = append(names, "QR code")
+		case "phonenumber":
+			names = append(names, "SMS sign-in")
+		}
+	}
+	for _, name := range names {
+		method, known := signInMethod(name)
+		if !known {
+			e.Warnings = append(e.Warnings, "unknown authentication method "+strconv.Quote(name))
+		}
+		f := event.NewFactor(method, event.Verified)
+		f.Detail = name
+		if method == event.MethodPassword {
+			f.Step = event.StepPrimary
+		}
+		e.Factors = append(e.Factors, f)
+	}
+	if len(e.Factors) == 0 {
+		e.Warnings = append(e.Warnings, "no authentication method logged")
+		e.Factors = append(e.Factors, event.NewFactor(event.MethodUnknown, event.Verified))
+	}
+}
