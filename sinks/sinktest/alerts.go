@@ -29,7 +29,7 @@ func Revised(a alert.Alert, revision uint64) alert.Alert {
 }
 
 // Sample returns a synthetic alert with every part filled in: a privileged person
-// with a passkey who signed in with SMS six minutes after the help desk reset her
+// with a passkey who signed in with SMS six minutes after the help desk reset all
 // authenticators.
 func Sample() alert.Alert {
 	at := time.Date(2026, 11, 20, 9, 14, 3, 0, time.UTC)
@@ -39,7 +39,7 @@ func Sample() alert.Alert {
 	return alert.Alert{
 		Schema: alert.SchemaVersion, ID: alert.NewID("passkey-to-weak", key, "flow-7"), Revision: 1, State: alert.Open,
 		RuleID: "passkey-to-weak", RuleVersion: 3, RuleTitle: "Passkey holder signed in with a weak method", Severity: alert.High,
-		Title:  "Alice Example, who holds a passkey, signed in with SMS from a network never seen for her",
+		Title:  "Alice Example, who holds a passkey, signed in with SMS from a network never seen before",
 		Reason: alert.ReasonRecovery, Time: at, First: at.Add(-6 * time.Minute), Observed: at.Add(41 * time.Second), Emitted: at.Add(42 * time.Second),
 		Key: key, Source: "okta", Tenant: "example.okta.com", Anchor: "flow-7",
 		Identity: alert.Identity{
@@ -63,11 +63,11 @@ func Sample() alert.Alert {
 			{EventID: "e3", Source: "okta", Time: at, Kind: event.SignIn, Action: "user.session.start", Outcome: event.Success, Summary: "SMS verified from 198.51.100.7 (AS64500 Example Hosting, NL)"},
 		},
 		Tags:           []string{"attack.t1556.006", "attack.t1621"},
-		FalsePositives: []string{"She lost her laptop and called the help desk herself.", "She travels and uses a hotel network."},
+		FalsePositives: []string{"A laptop was lost and its owner called the help desk.", "A traveller uses a hotel network."},
 		Runbook: []string{
-			"Call her on a number from the HR system, not by chat or mail: did she sign in at 09:14 UTC?",
-			"If not: clear her sessions, suspend the account, and reset the help-desk reset.",
-			"Ask the help desk who requested the reset and how they proved who they are.",
+			"Call the person on a number from the HR system, not by chat or mail: was that sign-in theirs?",
+			"If not: clear the sessions, suspend the account, remove what was enrolled since the reset.",
+			"Ask the help desk who requested the reset and how the caller proved who they are.",
 		},
 		References: []string{"https://attack.mitre.org/techniques/T1556/006/"},
 	}
