@@ -116,11 +116,17 @@ func (r *record) audit() ([]event.Event, error) {
 		}
 	}
 	for i := range events {
-		if events[i].Subject.ID == "" && events[i].Subject.Name == "" {
+		if e := &events[i]; e.Subject.ID == "" && e.Subject.Name == "" && !ofTenant(e.Kind) {
 			return nil, ingest.Skip(ingest.SkipNoIdentity, action)
 		}
 	}
 	return events, nil
+}
+
+// ofTenant reports a kind that concerns the whole tenant; ingest/identity gives it
+// to the tenant when the record names nobody.
+func ofTenant(k event.Kind) bool {
+	return k == event.PolicyChange || k == event.TrustChange || k == event.LoggingChange || k == event.AppCredential
 }
 
 func foldActivity(name string) string {
@@ -152,6 +158,7 @@ func (a *auditRecord) people() {
 		}
 	}
 	switch user, app := a.InitiatedBy.User, a.InitiatedBy.App; {
+	case user != nil && strings.HasPrefix(user.UserPrincipalName, selfServiceResetUser):
 	case user != nil && (objectID(user.ID) != "" || user.UserPrincipalName != ""):
 		e.Actor = principal(user.ID, user.UserPrincipalName, user.DisplayName, "")
 		if isMicrosoftService(user.DisplayName) {
@@ -175,6 +182,10 @@ func (a *auditRecord) people() {
 		s.Name = by.Name
 	}
 }
+
+// selfServiceResetUser begins the name of the account with which Microsoft's
+// self-service password reset writes to the directory; who asked is not told.
+const selfServiceResetUser = "fim_password_service@"
 
 // isMicrosoftService names the services that write for the person who is a target.
 func isMicrosoftService(name string) bool {

@@ -143,6 +143,8 @@ func TestSignInFactors(t *testing.T) {
 		{"signin_v1_no_method", event.Success, []string{"unknown verified"}},
 		{"signin_legacy_fields", event.Success, []string{"password verified fresh primary", "sms verified fresh"}},
 		{"signin_qr_code", event.Success, []string{"qr_pin verified fresh"}},
+		{"signin_guest_home_prt", event.Success, []string{"refresh_token verified"}},
+		{"signin_failed_twice_then_ok", event.Success, []string{"password failed fresh primary", "password verified fresh primary", "sms verified fresh secondary"}},
 		{"noninteractive_fido2", event.Success, []string{"security_key verified fresh primary"}},
 		{"noninteractive_prt", event.Success, []string{"primary_refresh_token verified"}},
 		{"noninteractive_plain_graph", event.Success, []string{"existing_session verified"}},
@@ -217,6 +219,14 @@ func TestAuditKinds(t *testing.T) {
 			}
 			return ""
 		}},
+		{"audit_reset_by_service", []event.Kind{event.PasswordReset}, func(e event.Event) string {
+			if !e.Actor.IsZero() || !e.Recovery.SelfService {
+				return "the service is taken for an administrator"
+			}
+			return ""
+		}},
+		{"audit_strength_deleted", []event.Kind{event.PolicyChange}, weakened(event.WeakeningPhishingResistance)},
+		{"audit_policy_by_nobody", []event.Kind{event.PolicyChange}, weakened(event.WeakeningDisabled)},
 		{"audit_sspr_step", []event.Kind{event.RecoveryActivity}, func(e event.Event) string {
 			return cmp.Diff(&event.Recovery{Stage: event.RecoveryStarted, Method: event.MethodSMS, SelfService: true}, e.Recovery)
 		}},

@@ -181,8 +181,7 @@ type conditionalPolicy struct {
 }
 
 func (p *conditionalPolicy) enforced() bool {
-	s := strings.ToLower(string(p.State))
-	return s == "enabled" || s == "0"
+	return strings.EqualFold(string(p.State), "enabled")
 }
 
 func (p *conditionalPolicy) control(name string) bool {
