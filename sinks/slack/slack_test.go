@@ -3,6 +3,7 @@ package slack
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -188,6 +189,10 @@ func TestAmbiguousPostIsShownOnce(t *testing.T) {
 					t.Fatal(err)
 				}
 				s = b.open(t)
+			}
+			write(t, s, sinktest.Sample())
+			if m := b.only(t); m.Edits != 0 {
+				t.Errorf("message %+v, want the one that was posted, as it was", m)
 			}
 			write(t, s, sinktest.Revised(sinktest.Sample(), 2))
 			if m := b.only(t); m.Revision != 2 || m.Edits != 1 {
@@ -438,6 +443,52 @@ func TestAMessageThatIsGoneIsPostedAgain(t *testing.T) {
 				t.Errorf("posted %d times, want 2: once, and once again", n)
 			}
 		})
+	}
+}
+
+func TestAmbiguousPostAfterADeletionIsShownOnce(t *testing.T) {
+	b := newBench(t)
+	s := b.process(t)
+	write(t, s, sinktest.Sample())
+	b.Delete(b.only(t).TS)
+	b.Fail("chat.postMessage", slacktest.Failure{Carried: true, Status: 502})
+	if err := s.Write(t.Context(), []alert.Alert{sinktest.Revised(sinktest.Sample(), 2)}); err == nil {
+		t.Fatal("Write succeeded without an answer")
+	}
+	write(t, s, sinktest.Revised(sinktest.Sample(), 2))
+	if m := b.only(t); m.Revision != 2 {
+		t.Errorf("message %+v, want revision 2", m)
+	}
+}
+
+// Failures in the middle of a batch, by way of the runner: nothing is lost, nothing is doubled.
+func TestFailuresThroughTheRunner(t *testing.T) {
+	b := newBench(t)
+	s := b.process(t)
+	dead := func(context.Context, *alert.Alert, error) error {
+		t.Error("a failure of the moment made a dead letter")
+		return nil
+	}
+	r, err := sinks.NewRunner("slack", s, alert.Medium, dead, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Fail("chat.postMessage", slacktest.Failure{Carried: true}, slacktest.Failure{Carried: true, Status: 502}, slacktest.Failure{Status: 503})
+	var batch []alert.Alert
+	for n := range 5 {
+		batch = append(batch, sinktest.Alert(n), sinktest.Revised(sinktest.Alert(n), 2))
+	}
+	if err := r.Handle(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	shown := map[sinktest.Shown]int{}
+	for _, m := range b.shown() {
+		shown[m]++
+	}
+	for n := range 5 {
+		if got := shown[sinktest.Shown{ID: sinktest.Alert(n).ID, Revision: 2}]; got != 1 {
+			t.Errorf("alert %d is shown %d times, want once", n, got)
+		}
 	}
 }
 
