@@ -14,7 +14,7 @@ func (w *writer) workDay(p *person, d, n int, start time.Time) {
 	for i := range n {
 		first := i == 0
 		apps := here
-		if p.usesVPN && here.at == p.home && w.rng.IntN(5) < 2 {
+		if p.usesVPN && here.at == p.home && !on(forgottenKey) && w.rng.IntN(5) < 2 {
 			apps.at = p.site.vpn.at(p.n)
 		}
 		if p.okta != nil {
@@ -269,7 +269,10 @@ func (w *writer) join(p *person, d int) {
 	f.log(audit{service: core, category: "UserManagement", activity: "Add user", operation: "Add"})
 	f.wait(5 * time.Minute)
 	f.log(audit{service: methods, category: "UserManagement", activity: "Admin registered security info", operation: "Add",
-		reason: "Admin registered temporary access pass method for user"})
+		reason: "Admin registered temporary access pass method for user", targets: []entraTarget{f.target(
+			entraModified{"TemporaryAccessPass.LifetimeInMinutes", "", "60"},
+			entraModified{"TemporaryAccessPass.AccessPassUsage", "", `"Once"`},
+		)}})
 	own := w.entra(p, here, p.entra.strong.since.Add(-10*time.Minute))
 	own.row(signIn{app: officeHome, note: "MFA completed in Azure AD", steps: []step{{method: "Temporary Access Pass"}}})
 	own.wait(2 * time.Minute)

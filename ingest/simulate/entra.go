@@ -72,7 +72,6 @@ type (
 		CrossTenantAccessType              string              `json:"crossTenantAccessType"`
 		SessionLifetimePolicies            []map[string]string `json:"sessionLifetimePolicies"`
 		FlaggedForReview                   bool                `json:"flaggedForReview"`
-		MFADetail                          *entraMFADetail     `json:"mfaDetail,omitempty"`
 		AuthenticationContextClassRefs     []map[string]string `json:"authenticationContextClassReferences"`
 		ServicePrincipalID                 string              `json:"servicePrincipalId"`
 		RiskEventTypesV2                   []string            `json:"riskEventTypes_v2"`
@@ -118,10 +117,6 @@ type (
 	entraPair struct {
 		Key   string `json:"key"`
 		Value string `json:"value"`
-	}
-	entraMFADetail struct {
-		AuthMethod string `json:"authMethod"`
-		AuthDetail string `json:"authDetail,omitempty"`
 	}
 	entraAudit struct {
 		ID                  string        `json:"id"`

@@ -87,15 +87,16 @@ func (c *Company) castEpisodes(r *rand.Rand) {
 		p.leaves = c.someWorkday(r, 6, c.cfg.Days-2)
 		p.episodes = append(p.episodes, episode{leaves, p.leaves})
 	})
-	cast(3, func(p *person) bool {
-		return p.holdsPasskey() && !p.longEnrolled() && (p.okta != nil) != (p.entra != nil) && !p.classic
-	}, func(p *person) {
-		p.joins = c.someWorkday(r, 2, 6)
+	joiner := func(p *person) {
+		p.joins, p.usesAzureCLI = c.someWorkday(r, 2, 6), false
 		p.episodes = append(p.episodes, episode{joins, p.joins})
 		for _, a := range p.accounts() {
 			a.strong.since = p.morning(c, p.joins).Add(time.Hour)
 		}
-	})
+	}
+	newcomer := func(p *person) bool { return p.holdsPasskey() && !p.longEnrolled() && !p.classic }
+	cast(2, func(p *person) bool { return newcomer(p) && p.entra == nil }, joiner)
+	cast(1, func(p *person) bool { return newcomer(p) && p.okta == nil }, joiner)
 	cast(8, settled, func(p *person) {
 		from := c.someWorkday(r, 5, c.cfg.Days-3)
 		p.trip, p.tripDays = p.site.trips[r.IntN(len(p.site.trips))], [2]int{from, from + 1 + r.IntN(2)}

@@ -445,8 +445,8 @@ func (f *oktaFlow) adminApp() string {
 	return f.write(e)
 }
 
-// signIn writes a whole sign-in with c, at most wrong at the first try: the
-// chain of Identity Engine, or of Classic.
+// signIn writes a whole sign-in with c to app: the chain of Identity Engine, or
+// of Classic.
 func (f *oktaFlow) signIn(c credential, app oktaApp) {
 	if f.p.classic {
 		f.start()
