@@ -33,6 +33,11 @@
 // leaving would stop every partition of every member each time one record
 // cannot be handled.
 //
+// 2026-11: every request has a deadline and is made by the goroutine that needs
+// the answer, so that nothing can wait in silence behind a broker that went
+// away. A partition that cannot be read is tried again where it is; leaving the
+// group for it would stop the others. Its last-fetch gauge stands still.
+//
 // 2026-11: assignment is sticky, and a partition that stays with a member in
 // the very next generation is not opened again. Restoring a partition's state
 // costs seconds; a rebalance must not pay it for partitions that did not move.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -75,6 +76,8 @@ type Group struct {
 	balancer *stickyBalancer
 	open     func(context.Context, Assignment) (Partition, error)
 	kept     keptPartitions
+	// owned are the partitions of the current generation.
+	owned []int
 	// The same trouble comes to all partitions at once; these log the first of
 	// it and a sign of life now and then. The metrics count all.
 	readTrouble, handleTrouble, commitTrouble rate.Sometimes
@@ -139,14 +142,8 @@ const (
 func (g *Group) Run(ctx context.Context, open func(context.Context, Assignment) (Partition, error)) error {
 	g.open = open
 	c := g.client
-	if _, err := c.partitions(ctx, g.config.Topic); err != nil {
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, ErrNoTopic), errors.Is(err, ErrAuth):
-			return fmt.Errorf("run group %s: %w", g.config.ID, err)
-		}
-		c.log.Warn("brokers not reached yet", "group", g.config.ID, "error", err)
+	if err := g.await(ctx); err != nil || ctx.Err() != nil {
+		return err
 	}
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID:                g.config.ID,
@@ -191,6 +188,22 @@ func (g *Group) Run(ctx context.Context, open func(context.Context, Assignment) 
 	}
 }
 
+// await returns when the topic is found, or cannot be, or ctx has ended. A
+// group of a topic that does not exist would be given no partitions and say
+// nothing.
+func (g *Group) await(ctx context.Context) error {
+	for {
+		_, err := g.client.partitions(ctx, g.config.Topic)
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return nil
+		case errors.Is(err, ErrNoTopic), errors.Is(err, ErrAuth):
+			return fmt.Errorf("run group %s: %w", g.config.ID, err)
+		}
+		g.client.log.Warn("brokers not reached, trying again", "group", g.config.ID, "error", err)
+	}
+}
+
 // leave waits for the batches in hand and leaves the group. It does not wait
 // for a join that other members hold up: nothing is owned then.
 func (g *Group) leave(group *kafka.ConsumerGroup) {
@@ -207,15 +220,28 @@ func (g *Group) leave(group *kafka.ConsumerGroup) {
 		g.client.log.Warn("group not left in time", "group", g.config.ID)
 	}
 	g.release()
-	g.client.metrics.assigned.WithLabelValues(g.config.ID, g.config.Topic).Set(0)
+	g.own(nil)
 }
 
 // release closes the partitions that are still kept.
 func (g *Group) release() {
 	for partition, handler := range g.kept.drop() {
 		g.closePartition(partition, handler)
-		g.client.metrics.lag.DeleteLabelValues(g.config.ID, g.config.Topic, strconv.Itoa(partition))
 	}
+}
+
+// own notes what this member owns now, and forgets the gauges of the rest.
+func (g *Group) own(partitions []int) {
+	m := g.client.metrics
+	for _, partition := range g.owned {
+		if !slices.Contains(partitions, partition) {
+			m.lag.DeleteLabelValues(g.config.ID, g.config.Topic, strconv.Itoa(partition))
+			m.lastFetch.DeleteLabelValues(g.config.ID, g.config.Topic, strconv.Itoa(partition))
+		}
+	}
+	g.owned = partitions
+	g.balancer.own(partitions)
+	m.assigned.WithLabelValues(g.config.ID, g.config.Topic).Set(float64(len(partitions)))
 }
 
 func (g *Group) startOffset() int64 {
@@ -233,11 +259,8 @@ func (g *Group) begin(generation *kafka.Generation) {
 	for i, assignment := range assignments {
 		owned[i] = assignment.ID
 	}
-	g.balancer.own(owned)
-
-	m := g.client.metrics
-	m.rebalances.WithLabelValues(g.config.ID, g.config.Topic).Inc()
-	m.assigned.WithLabelValues(g.config.ID, g.config.Topic).Set(float64(len(owned)))
+	g.own(owned)
+	g.client.metrics.rebalances.WithLabelValues(g.config.ID, g.config.Topic).Inc()
 	g.client.log.Info("joined group", "group", g.config.ID, "topic", g.config.Topic,
 		"generation", generation.ID, "partitions", owned)
 

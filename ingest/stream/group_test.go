@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"stepdown/ingest/stream"
 	"stepdown/ingest/stream/streamtest"
@@ -498,5 +501,116 @@ func TestGroupOfAMissingTopic(t *testing.T) {
 	err := client.Group(stream.GroupConfig{ID: "group", Topic: config.Topics.Events}).Run(t.Context(), newJournal().open("a"))
 	if !errors.Is(err, stream.ErrNoTopic) {
 		t.Fatalf("run gave %v, want ErrNoTopic", err)
+	}
+}
+
+// Everything goes wrong at once: the broker restarts, handlers fail, members
+// come and go. Every record is handled, and each member's view stays in order.
+func TestGroupLosesNothingUnderTrouble(t *testing.T) {
+	client, restart := restartable(t)
+	topic := client.Topics().Events
+	config := stream.GroupConfig{ID: topic + ".group", Topic: topic, MaxBatch: 10, RetryMin: time.Millisecond, RetryMax: 10 * time.Millisecond}
+	j := newJournal()
+	batches := 0
+	j.fault = func(string, []stream.Message) error {
+		j.mutex.Lock()
+		defer j.mutex.Unlock()
+		if batches++; batches%7 == 0 {
+			return errors.New("not now")
+		}
+		return nil
+	}
+
+	stopping := make(chan struct{})
+	var producer sync.WaitGroup
+	published := 0
+	producer.Go(func() {
+		for {
+			select {
+			case <-stopping:
+				return
+			case <-time.After(time.Millisecond):
+			}
+			if err := client.Publish(context.Background(), keyed(topic, published, 10, 31)); err != nil {
+				t.Error(err)
+				return
+			}
+			published += 10
+		}
+	})
+	progress := func(n int) {
+		t.Helper()
+		from := j.total()
+		eventually(t, "progress", func() bool { return j.total() >= from+n })
+	}
+	stopA := start(t, client, config, j.open("a"))
+	for range 3 {
+		progress(100)
+		restart(func() {})
+		progress(100)
+		stopB := start(t, client, config, j.open("b"))
+		progress(100)
+		stopB()
+	}
+	close(stopping)
+	producer.Wait()
+	eventually(t, "all records", func() bool { return j.total() == published })
+	stopA()
+	j.check(t)
+}
+
+func TestGroupMetrics(t *testing.T) {
+	config := streamtest.Config(t)
+	registry := prometheus.NewRegistry()
+	client, err := stream.New(config, slog.New(slog.DiscardHandler), registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := client.Apply(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	sum := func(name string) (total float64, series int) {
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, family := range families {
+			if family.GetName() != name {
+				continue
+			}
+			for _, metric := range family.GetMetric() {
+				total += metric.GetCounter().GetValue() + metric.GetGauge().GetValue()
+				series++
+			}
+		}
+		return total, series
+	}
+	topic := config.Topics.Events
+	publish(t, client, keyed(topic, 0, 100, 31)...)
+	j := newJournal()
+	stop := start(t, client, stream.GroupConfig{ID: topic + ".group", Topic: topic}, j.open("a"))
+	eventually(t, "100 commits", func() bool { n, _ := sum("stepdown_stream_committed_records_total"); return n == 100 })
+	for _, row := range []struct {
+		name   string
+		want   float64
+		series int
+	}{
+		{"stepdown_stream_published_records_total", 100, 1},
+		{"stepdown_stream_fetched_records_total", 100, 1},
+		{"stepdown_stream_lag_records", 0, client.Partitions()},
+		{"stepdown_stream_assigned_partitions", float64(client.Partitions()), 1},
+		{"stepdown_stream_rebalances_total", 1, 1},
+	} {
+		if got, series := sum(row.name); got != row.want || series != row.series {
+			t.Errorf("%s is %v in %d series, want %v in %d", row.name, got, series, row.want, row.series)
+		}
+	}
+	if _, series := sum("stepdown_stream_last_fetch_timestamp_seconds"); series != client.Partitions() {
+		t.Errorf("last fetch has %d series, want one for each partition", series)
+	}
+	stop()
+	if got, series := sum("stepdown_stream_lag_records"); series != 0 {
+		t.Errorf("lag is %v in %d series after leaving", got, series)
 	}
 }

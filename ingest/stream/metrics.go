@@ -45,7 +45,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		committed:     counter("stepdown_stream_committed_records_total", "Records handled and committed by a group.", "group", "topic"),
 		skipped:       counter("stepdown_stream_skipped_records_total", "Records that retention deleted before a group read them.", "group", "topic"),
 		lag:           gauge("stepdown_stream_lag_records", "Records of a partition that this group has not committed.", "group", "topic", "partition"),
-		lastFetch:     gauge("stepdown_stream_last_fetch_timestamp_seconds", "When a broker last answered a fetch of this group, also with no records.", "group", "topic"),
+		lastFetch:     gauge("stepdown_stream_last_fetch_timestamp_seconds", "When a broker last answered a fetch of a partition, also with no records.", "group", "topic", "partition"),
 		assigned:      gauge("stepdown_stream_assigned_partitions", "Partitions that this member of the group owns.", "group", "topic"),
 		rebalances:    counter("stepdown_stream_rebalances_total", "Generations of the group that this member joined.", "group", "topic"),
 		groupErrors:   counter("stepdown_stream_group_errors_total", "Failed attempts to join the group or to commit.", "group", "topic"),

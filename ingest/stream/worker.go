@@ -120,7 +120,7 @@ func (w *worker) fill(ctx context.Context) bool {
 		return false
 	}
 	w.pending, w.next, w.end = f.messages, f.next, f.end
-	c.metrics.lastFetch.WithLabelValues(w.labels()...).SetToCurrentTime()
+	c.metrics.lastFetch.WithLabelValues(append(w.labels(), strconv.Itoa(w.partition))...).SetToCurrentTime()
 	c.metrics.fetched.WithLabelValues(w.labels()...).Add(float64(len(f.messages)))
 	w.reportLag()
 	return true
@@ -257,7 +257,7 @@ func (w *worker) keep() {
 }
 
 func (w *worker) reportLag() {
-	w.group.client.metrics.lag.WithLabelValues(w.group.config.ID, w.topic(), strconv.Itoa(w.partition)).
+	w.group.client.metrics.lag.WithLabelValues(append(w.labels(), strconv.Itoa(w.partition))...).
 		Set(float64(max(0, w.end-w.committed)))
 }
 

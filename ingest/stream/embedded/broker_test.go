@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -15,13 +16,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"stepdown/ingest/stream"
 	"stepdown/ingest/stream/embedded"
 	"stepdown/ingest/stream/streamtest"
 )
 
-// childEnv makes the test binary a broker on the data directory it names.
-const childEnv = "STEPDOWN_TEST_BROKER_DIR"
+// childEnv makes the test binary a broker on the data directory it names, and
+// memberEnv a member of a group on the broker it names.
+const (
+	childEnv  = "STEPDOWN_TEST_BROKER_DIR"
+	memberEnv = "STEPDOWN_TEST_MEMBER_OF"
+)
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childEnv); dir != "" {
@@ -33,14 +40,20 @@ func TestMain(m *testing.M) {
 		fmt.Println(broker.Addr())
 		select {}
 	}
+	if addr := os.Getenv(memberEnv); addr != "" {
+		err := runMember(addr)
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 
-// child starts a broker in a process of its own.
-func child(t *testing.T, dir string) (addr string, process *exec.Cmd) {
+// child starts the test binary with a setting and returns the first line that
+// it prints: for childEnv the address of a broker.
+func child(t *testing.T, name, value string) (line string, process *exec.Cmd) {
 	t.Helper()
 	process = exec.Command(os.Args[0])
-	process.Env = append(os.Environ(), childEnv+"="+dir)
+	process.Env = append(os.Environ(), name+"="+value)
 	process.Stderr = os.Stderr
 	out, err := process.StdoutPipe()
 	if err != nil {
@@ -53,9 +66,9 @@ func child(t *testing.T, dir string) (addr string, process *exec.Cmd) {
 		process.Process.Kill()
 		process.Wait()
 	})
-	line, err := bufio.NewReader(out).ReadString('\n')
+	line, err = bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		t.Fatalf("broker did not start: %v", err)
+		t.Fatalf("process did not start: %v", err)
 	}
 	return strings.TrimSpace(line), process
 }
@@ -73,7 +86,7 @@ func clientOf(t *testing.T, addr string, change ...func(*stream.Config)) *stream
 
 func TestKilledBrokerLosesNothingAcknowledged(t *testing.T) {
 	dir := t.TempDir()
-	addr, process := child(t, dir)
+	addr, process := child(t, childEnv, dir)
 	client := clientOf(t, addr)
 	if _, err := client.Apply(t.Context()); err != nil {
 		t.Fatal(err)
@@ -118,7 +131,7 @@ func TestKilledBrokerLosesNothingAcknowledged(t *testing.T) {
 	}
 	committedAtLeast := handled.Load() - 500
 
-	addr, _ = child(t, dir)
+	addr, _ = child(t, childEnv, dir)
 	client = clientOf(t, addr)
 	if err := client.Check(t.Context()); err != nil {
 		t.Fatal(err)
@@ -183,9 +196,76 @@ func (c counter) Handle(_ context.Context, batch []stream.Message) error {
 func (counter) Idle(context.Context, time.Duration) error { return nil }
 func (counter) Close() error                              { return nil }
 
+// memberSession is short, to wait less for what a killed member owned.
+func memberSession(c *stream.Config) { c.SessionTimeout = 6 * time.Second }
+
+func runMember(addr string) error {
+	config := stream.DefaultConfig()
+	config.Brokers = []string{addr}
+	config.Partitions = 4
+	memberSession(&config)
+	client, err := stream.New(config, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		return err
+	}
+	return client.Group(stream.GroupConfig{ID: "killed", Topic: config.Topics.Events, MaxBatch: 1}).Run(context.Background(),
+		func(context.Context, stream.Assignment) (stream.Partition, error) { return teller{}, nil })
+}
+
+// teller prints a line when it has a record, and then never ends.
+type teller struct{ counter }
+
+func (teller) Handle(context.Context, []stream.Message) error {
+	fmt.Println("handling")
+	select {}
+}
+
+func TestKilledMemberIsReplaced(t *testing.T) {
+	t.Parallel()
+	broker := streamtest.Broker(t, embedded.Config{DataDir: t.TempDir()})
+	client := clientOf(t, broker.Addr(), memberSession)
+	if _, err := client.Apply(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	topic := client.Topics().Events
+	if err := client.Publish(t.Context(), keys(topic, 40)); err != nil {
+		t.Fatal(err)
+	}
+	_, process := child(t, memberEnv, broker.Addr())
+	if err := process.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	process.Wait()
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var handled atomic.Int64
+	group := make(chan error, 1)
+	begin := time.Now()
+	go func() {
+		group <- client.Group(stream.GroupConfig{ID: "killed", Topic: topic}).Run(ctx, counting(&handled))
+	}()
+	for handled.Load() < 40 {
+		if time.Since(begin) > 20*time.Second {
+			t.Fatalf("%d of 40 records were handled", handled.Load())
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("what a killed member owned came back after %s, its session is 6 s", took)
+	}
+	cancel()
+	if err := <-group; err != nil {
+		t.Fatal(err)
+	}
+	if handled.Load() != 40 {
+		t.Errorf("%d records were handled, want 40", handled.Load())
+	}
+}
+
 func TestDataDirHasOneOwner(t *testing.T) {
 	dir := t.TempDir()
-	addr, process := child(t, dir)
+	addr, process := child(t, childEnv, dir)
 	if _, err := embedded.Start(t.Context(), embedded.Config{DataDir: dir}); err == nil ||
 		!strings.Contains(err.Error(), fmt.Sprintf("process %d", process.Process.Pid)) || !strings.Contains(err.Error(), "data_dir") {
 		t.Fatalf("a second owner of %s beside %s gave %v", dir, addr, err)
