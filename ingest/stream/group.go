@@ -24,14 +24,29 @@ type GroupConfig struct {
 	FromEnd bool
 	// MaxBatch is the most records of one Handle call; 0 means 500.
 	MaxBatch int
-	// MaxBytes is about the most bytes of records fetched at a time, and so of
-	// one Handle call; 0 means 1 MiB. A larger single record still arrives.
+	// MaxBytes is the most bytes of records of one Handle call, and about the
+	// most bytes, still compressed, that one fetch asks for; 0 means 512 KiB. A
+	// larger record arrives by itself.
 	MaxBytes int
 	// IdleAfter is the quiet time after which Idle is called; 0 means 1 s.
 	IdleAfter time.Duration
 	// RetryMin and RetryMax bound the growing pause after a handler error; 0
 	// means 100 ms and 30 s.
 	RetryMin, RetryMax time.Duration
+}
+
+// cut returns the beginning of messages, at least one of them, that one Handle
+// call may take.
+func (c GroupConfig) cut(messages []Message) []Message {
+	n, bytes := 0, 0
+	for n < min(len(messages), c.MaxBatch) {
+		bytes += messages[n].size()
+		if n > 0 && bytes > c.MaxBytes {
+			break
+		}
+		n++
+	}
+	return messages[:n:n]
 }
 
 // Assignment is a partition that a member has come to own.
@@ -89,7 +104,7 @@ func (c *Client) Group(config GroupConfig) *Group {
 		config.MaxBatch = 500
 	}
 	if config.MaxBytes == 0 {
-		config.MaxBytes = 1 << 20
+		config.MaxBytes = 512 << 10
 	}
 	if config.IdleAfter == 0 {
 		config.IdleAfter = time.Second

@@ -167,7 +167,7 @@ func TestGroupHandlesAndResumes(t *testing.T) {
 	first := newJournal()
 	first.fault = func(_ string, batch []stream.Message) error {
 		if len(batch) > 7 {
-			return fmt.Errorf("batch of %d", len(batch))
+			t.Errorf("a batch has %d records, want at most 7", len(batch))
 		}
 		return nil
 	}
@@ -195,6 +195,33 @@ func TestGroupHandlesAndResumes(t *testing.T) {
 			t.Errorf("%s was handled again after its commit", value)
 		}
 	}
+}
+
+func TestGroupBoundsTheBytesOfABatch(t *testing.T) {
+	client := streamtest.Start(t)
+	topic := client.Topics().Events
+	messages := keyed(topic, 0, 30, 1)
+	for i := range messages {
+		messages[i].Value = append(messages[i].Value, make([]byte, 10_000)...)
+	}
+	// One record alone is larger than a batch may be.
+	messages[10].Value = append(messages[10].Value, make([]byte, 100_000)...)
+	publish(t, client, messages...)
+	j := newJournal()
+	j.fault = func(_ string, batch []stream.Message) error {
+		bytes := 0
+		for _, m := range batch {
+			bytes += len(m.Value)
+		}
+		if len(batch) > 1 && bytes > 50_000 {
+			t.Errorf("a batch of %d records has %d bytes", len(batch), bytes)
+		}
+		return nil
+	}
+	stop := start(t, client, stream.GroupConfig{ID: topic + ".group", Topic: topic, MaxBytes: 50_000}, j.open("a"))
+	eventually(t, "30 records", func() bool { return j.total() == 30 })
+	stop()
+	j.check(t)
 }
 
 func TestGroupHandlerErrorIsRedelivered(t *testing.T) {

@@ -162,10 +162,7 @@ func (w *worker) idle(ctx, work context.Context) {
 // handle gives the next batch of pending to the handler and commits it. It
 // reports false when the generation is over because the commit failed.
 func (w *worker) handle(ctx, work context.Context) bool {
-	batch := w.pending
-	if limit := w.group.config.MaxBatch; len(batch) > limit {
-		batch = batch[:limit:limit]
-	}
+	batch := w.group.config.cut(w.pending)
 	if err := w.handler.Handle(work, batch); err != nil {
 		w.handlerFailed(ctx, "batch not handled, trying again", err)
 		return true
