@@ -1,0 +1,35 @@
+// Package detect decides, per identity and in event time, what the rules have to
+// say: [Engine] is the compiled rules and the settings, immutable and shared;
+// [Shard] is an engine and the ledgers of one partition, owned by one goroutine.
+//
+// It owns the order of events, late and rewritten records, settling, and the
+// identity of alerts over their revisions. It refuses to know Kafka, files and
+// clocks: the caller hands it events with offsets, tells it how far event time
+// has come, publishes what Drain returns, and stores what Dirty yields. The same
+// calls serve a live partition and a replay, so a replay gives the same alerts.
+//
+// # Design, 2026-11: a window that is folded again
+//
+// Records of one sign-in come late, twice, out of order and rewritten. Instead of
+// repairing state for each of these, an identity keeps two ledgers and the
+// events between them:
+//
+//	base ── fold(window) ──▶ head
+//
+// Base is the fold of everything older than the allowed lateness; the window
+// holds the identity's events since, sorted by event time; head is base folded
+// over the window, and is what rules see. An event that is the newest advances
+// head by one step. Any other is put where it belongs (or replaces its earlier
+// version) and the window is folded again from base. What the rules said during
+// the fold is compared with what was emitted: new findings are raised, changed
+// ones amended, vanished ones withdrawn, under the same alert id. So the final
+// alerts are a function of the set of events, not of the order of arrival, as
+// long as events come within the lateness; and crashing anywhere means folding
+// the same window again.
+//
+// Time is the identity's own: lateness is measured against the newest event of
+// the identity, so a source that catches up does not make another identity's
+// events late. Only settling (waiting a while for the records that complete a
+// sign-in) uses the shard's clock, which the caller advances; it delays an
+// alert and never changes whether there is one.
+package detect
