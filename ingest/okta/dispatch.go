@@ -87,11 +87,12 @@ func (b *build) dispatch() error {
 		return b.recovery(event.RecoveryStarted, event.MethodSMS)
 	case "system.voice.send_password_reset_call", "system.voice.send_account_unlock_call":
 		return b.recovery(event.RecoveryStarted, event.MethodVoice)
-	case "user.account.unlock", "user.account.unlock_by_admin", "user.identity_verification":
+	case "user.account.unlock", "user.account.unlock_by_admin":
 		return b.recovery(event.RecoveryCompleted, "")
 	case "user.account.unlock_token":
 		return b.recovery(event.RecoveryRedeemed, "")
-	case "user.identity_verification.start":
+	case "user.identity_verification.start", "user.identity_verification":
+		// It may open a recovery; what follows tells what came of it.
 		return b.recovery(event.RecoveryStarted, "")
 	case "user.account.unlock_failure":
 		return b.recovery(event.RecoveryFailed, "")

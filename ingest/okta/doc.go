@@ -21,9 +21,9 @@
 //
 // Single sign-on over a session that exists is inherited proof. The methods that
 // authMethod* names belong to the session; they are fresh only when they were
-// verified within [freshFor] before the record, and a signed nonce never is, as
-// nothing there says whether it resisted phishing. The same holds for the
-// verification times in user.authentication.verify.
+// verified within freshFor before the record, and a signed nonce among them is
+// unknown, as nothing there says whether it resisted phishing. The verification
+// times in user.authentication.verify decide freshness in the same way.
 //
 // The flow is authnRequestId, else transaction.id of a WEB transaction, else the
 // session. In Classic Engine the authnRequestId of a factor is the transaction.id

@@ -19,7 +19,7 @@ func (b *build) authenticators() {
 			m = passkeyKind(or(t.Detail.BackupEligible, d.BackupEligible), t.Detail.Transports)
 		}
 		if m == event.MethodUnknown {
-			b.warn("unknown factor %q", n.name)
+			b.unknownFactor(n.name)
 		}
 		a := event.NewAuthenticator(m)
 		a.ID, a.Name = known(t.ID), first(t.DisplayName, n.name)

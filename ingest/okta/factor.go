@@ -76,7 +76,7 @@ func methodOfEnrollment(factor string, t *entity) named {
 
 // passkeyKind tells the kinds of WebAuthn credentials apart. Without the flag
 // backupEligible the kind is not known.
-func passkeyKind(backupEligible flag, transports text) event.Method {
+func passkeyKind(backupEligible truth, transports text) event.Method {
 	switch {
 	case backupEligible.isTrue():
 		return event.MethodPasskeySynced
@@ -132,7 +132,7 @@ func (b *build) factor(t *entity, result event.Result) event.Factor {
 			m = event.MethodCertificate
 			break
 		}
-		b.warn("unknown factor %q", n.name)
+		b.unknownFactor(n.name)
 	}
 	f := event.NewFactor(m, result)
 	f.Detail = n.name
@@ -153,12 +153,20 @@ func (b *build) factor(t *entity, result event.Result) event.Factor {
 	return f
 }
 
+func (b *build) unknownFactor(name string) {
+	if name == "" {
+		b.warn("no factor is named")
+		return
+	}
+	b.warn("unknown factor %q", name)
+}
+
 // declined: FastPass refused to answer, as the page that asked was not Okta's.
 func (b *build) declined() bool {
 	return strings.EqualFold(b.in.Outcome.Reason, "FastPass declined phishing attempt")
 }
 
-func or(a, b flag) flag {
+func or(a, b truth) truth {
 	if a.value != nil {
 		return a
 	}

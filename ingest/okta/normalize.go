@@ -139,6 +139,9 @@ func principal(t *entity) event.Principal {
 // actor.
 func (b *build) principals() {
 	b.e.Actor = principal(&b.in.Actor)
+	if b.e.Actor.Type == typeSystem && isMessage(b.in.EventType) {
+		b.e.Actor = event.Principal{} // Okta sends the message, somebody else asked for it
+	}
 	b.e.Subject = b.e.Actor
 	b.user = b.target("User")
 	if b.user == nil {
@@ -153,6 +156,15 @@ func (b *build) principals() {
 		// Okta's support acts under the id of the user it helps.
 		b.e.Actor.ID = ""
 	}
+}
+
+func isMessage(eventType string) bool {
+	for _, prefix := range [...]string{"system.email.", "system.sms.", "system.voice.", "system.push."} {
+		if strings.HasPrefix(eventType, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // belongs checks that the event has a ledger it belongs to.

@@ -42,7 +42,7 @@ type logEvent struct {
 	SecurityContext struct {
 		ASNumber uint32 `json:"asNumber"`
 		ASOrg    string `json:"asOrg"`
-		IsProxy  flag   `json:"isProxy"`
+		IsProxy  truth  `json:"isProxy"`
 		Risk     struct {
 			Level   text `json:"level"`
 			Reasons text `json:"reasons"`
@@ -78,14 +78,13 @@ type detail struct {
 	AuthenticatorKey        string `json:"authenticatorKey"`
 	MethodVerificationTime  string `json:"authenticatorMethodVerificationTime"`
 	AAGUID                  string `json:"aaguid"`
-	BackupEligible          flag   `json:"backupEligible"`
+	BackupEligible          truth  `json:"backupEligible"`
 	Transports              text   `json:"authenticatorTransports"`
 	MethodType              string `json:"methodType"`
 	MethodAction            string `json:"methodAction"`
 	FactorType              string `json:"factorType"`
 	PolicyType              string `json:"policyType"`
 	SignOnModeType          string `json:"signOnModeType"`
-	BranchAuthenticators    text   `json:"policyBranchRuleChallengeAuthenticatorsList"`
 	Scope                   text   `json:"scope"`
 	Scopes                  text   `json:"scopes"`
 	PlatformSSOMethod       string `json:"platformSsoAuthenticationMethod"`
@@ -113,8 +112,8 @@ type client struct {
 type device struct {
 	ID         string `json:"id"`
 	Name       string `json:"name"`
-	Managed    flag   `json:"managed"`
-	Registered flag   `json:"registered"`
+	Managed    truth  `json:"managed"`
+	Registered truth  `json:"registered"`
 	OSPlatform string `json:"os_platform"`
 }
 
@@ -139,7 +138,7 @@ type debugData struct {
 
 	AuthenticatorKey string `json:"authenticatorKey"`
 	AAGUID           string `json:"aaguid"`
-	BackupEligible   flag   `json:"backupEligible"`
+	BackupEligible   truth  `json:"backupEligible"`
 	PhoneNumber      text   `json:"phoneNumber"`
 
 	AMRList        text   `json:"amrList"`
@@ -158,7 +157,7 @@ type debugData struct {
 	RequestedScopes text   `json:"requestedScopes"`
 	SignOnMode      string `json:"signOnMode"`
 
-	IsSelfInitiated flag `json:"isSelfInitiated"`
+	IsSelfInitiated truth `json:"isSelfInitiated"`
 
 	ExternalSessionID string `json:"externalSessionId"`
 	EndedSessionID    string `json:"endedSessionId"`
@@ -189,7 +188,7 @@ type debugData struct {
 	OldExpression        text  `json:"oldPolicyRuleCustomExpression"`
 	NewExpression        text  `json:"newPolicyRuleCustomExpression"`
 	ProviderReportedRisk text  `json:"securityEventsProviderReportedRisk"`
-	ThreatSuspected      flag  `json:"threatSuspected"`
+	ThreatSuspected      truth `json:"threatSuspected"`
 }
 
 // decode reads one LogEvent. A member of an unexpected type costs that member
@@ -242,11 +241,11 @@ func (t *text) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// flag is a boolean that may come as a string; it is nil where it says neither.
-type flag struct{ value *bool }
+// truth is a boolean that may come as a string; it is nil where it says neither.
+type truth struct{ value *bool }
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (f *flag) UnmarshalJSON(data []byte) error {
+func (f *truth) UnmarshalJSON(data []byte) error {
 	f.value = nil
 	if b, err := strconv.ParseBool(strings.ToLower(strings.Trim(string(data), `" `))); err == nil {
 		f.value = &b
@@ -254,8 +253,8 @@ func (f *flag) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-func (f flag) isTrue() bool  { return f.value != nil && *f.value }
-func (f flag) isFalse() bool { return f.value != nil && !*f.value }
+func (f truth) isTrue() bool  { return f.value != nil && *f.value }
+func (f truth) isFalse() bool { return f.value != nil && !*f.value }
 
 // count is a number that may come as a string; known tells it from zero.
 type count struct {

@@ -3,6 +3,7 @@ package okta
 import (
 	"strings"
 
+	"stepdown/ingest"
 	"stepdown/ingest/event"
 )
 
@@ -69,6 +70,10 @@ func (b *build) passwordStep() {
 // passwords included.
 func (b *build) viaMFA() error {
 	d := b.debug()
+	if d.FactorIntent == "CREDENTIAL_ENROLLMENT" {
+		// It tries a credential that is being made; user.mfa.factor.activate tells of it.
+		return ingest.Skip(ingest.SkipIntermediate, b.in.EventType+" to enrol a credential")
+	}
 	res := result(b.e.Outcome)
 	if b.e.Outcome == event.Failure && d.PushResponse == "OV_RESPONSE_DENY" {
 		res, b.e.Outcome = event.Rejected, event.Denied
@@ -79,17 +84,14 @@ func (b *build) viaMFA() error {
 		break
 	}
 	f := b.factor(enrollment, res)
-	switch d.FactorIntent {
-	case "CREDENTIAL_RECOVERY":
+	if d.FactorIntent == "CREDENTIAL_RECOVERY" {
 		stage := event.RecoveryStarted
-		if res == event.Failed || res == event.Rejected || res == event.Unanswered {
+		if res != event.Verified && res != event.Pending {
 			stage = event.RecoveryFailed
 		}
 		b.e.Kind, b.e.Factors = event.RecoveryActivity, []event.Factor{f}
 		b.e.Recovery = &event.Recovery{Stage: stage, Method: f.Method, SelfService: !b.e.ByOther()}
 		return nil
-	case "CREDENTIAL_ENROLLMENT":
-		f.Fresh = false // proves the new credential, not a sign-in
 	}
 	return b.step(f)
 }
@@ -152,11 +154,10 @@ func (b *build) sessionMethod(name, at string) (event.Factor, bool) {
 		m, ok = methodOf(parts[0])
 	}
 	if !ok {
-		b.warn("unknown factor %q", name)
+		b.unknownFactor(name)
 	}
-	signedNonce := m == event.MethodFastPassPR
-	if signedNonce {
-		m = event.MethodPush
+	if m == event.MethodFastPassPR {
+		m = event.MethodUnknown // nothing here says whether it resisted phishing
 	}
 	f := event.NewFactor(m, event.Verified)
 	f.Detail = name
@@ -164,41 +165,14 @@ func (b *build) sessionMethod(name, at string) (event.Factor, bool) {
 		f.Step = event.StepPrimary
 	}
 	b.verifiedAt(&f, at)
-	if signedNonce {
-		f.Fresh = false // nothing here says whether it resisted phishing
-	}
 	return f, true
 }
 
-// evaluate tells what a policy asked for and offered, not what was shown.
+// evaluate tells what a policy asked for and offered, not what was shown: an
+// offered factor is neither a prompt nor a proof, so there are none.
 func (b *build) evaluate() error {
 	b.e.Kind = event.FactorChallenge
 	b.e.Risk = b.risk()
-	if b.e.Outcome != event.Challenged {
-		return nil
-	}
-	seen := map[event.Method]bool{}
-	for i := range b.in.Target {
-		// "[{Okta Verify : totp}, {Phone : sms}]"
-		for offer := range javaList(string(b.in.Target[i].Detail.BranchAuthenticators)) {
-			_, name, ok := strings.Cut(strings.Trim(offer, "{} "), ":")
-			if !ok {
-				continue
-			}
-			m, ok := methodOf(name)
-			if !ok {
-				b.warn("unknown factor %q", strings.TrimSpace(name))
-				continue
-			}
-			if seen[m] {
-				continue
-			}
-			seen[m] = true
-			f := event.NewFactor(m, event.Pending)
-			f.Fresh, f.Detail = false, strings.Trim(offer, "{} ")
-			b.e.Factors = append(b.e.Factors, f)
-		}
-	}
 	return nil
 }
 
