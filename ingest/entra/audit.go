@@ -262,7 +262,7 @@ func (a *auditRecord) event(k event.Kind) event.Event {
 	return e
 }
 
-func (a *auditRecord) one(e event.Event) ([]event.Event, error) { return []event.Event{e}, nil }
+func one(e event.Event) ([]event.Event, error) { return []event.Event{e}, nil }
 
 // skipStep is for the records that accompany another one of the same act.
 func (a *auditRecord) skipStep() ([]event.Event, error) {
@@ -329,7 +329,7 @@ func handlerOf(name string) handler {
 		return (*auditRecord).qrPIN
 
 	// Sessions, reports.
-	case has("strefreshtokenvalidfrom", "stsrefreshtokenvalidfrom"),
+	case has("refreshtokenvalidfrom"),
 		has("revoke", "invalidate") && has("session", "refresh token"):
 		return (*auditRecord).sessionsRevoked
 	case has("fraud reported", "suspicious activity reported"):
@@ -403,19 +403,19 @@ func (a *auditRecord) lifecycle() ([]event.Event, error) {
 	if e.Subject.Name == "" {
 		e.Subject.Name = a.detail("invitedUserEmailAddress")
 	}
-	return a.one(e)
+	return one(e)
 }
 
 // sessionsRevoked reads the end of all sessions; a change of the password causes
 // one, too.
 func (a *auditRecord) sessionsRevoked() ([]event.Event, error) {
-	return a.one(a.event(event.SessionEnd))
+	return one(a.event(event.SessionEnd))
 }
 
 func (a *auditRecord) userReport() ([]event.Event, error) {
 	e := a.event(event.UserReport)
 	e.Report = &event.Report{EventID: a.CorrelationID, EventType: a.base.Action, IP: e.Endpoint.IP}
-	return a.one(e)
+	return one(e)
 }
 
 // riskDecision is an administrator's word on a user's risk.
@@ -429,5 +429,5 @@ func (a *auditRecord) riskDecision() ([]event.Event, error) {
 	default:
 		e.Risk = &event.Risk{Type: a.name, Level: "none", State: "dismissed"}
 	}
-	return a.one(e)
+	return one(e)
 }

@@ -38,7 +38,7 @@ func (a *auditRecord) consent() ([]event.Event, error) {
 		}
 	}
 	e.Consent, e.App = c, &event.App{ID: c.AppID, Name: c.AppName}
-	return a.one(e)
+	return one(e)
 }
 
 // grants is what ConsentAction.Permissions says:
@@ -128,7 +128,7 @@ func (a *auditRecord) delegatedGrant() ([]event.Event, error) {
 		c.ByAdmin = true
 	}
 	e.Consent, e.App = c, &event.App{ID: c.AppID, Name: c.AppName, ResourceName: c.Resource}
-	return a.one(e)
+	return one(e)
 }
 
 // appRole reads the assignment of an application permission to a service, or of
@@ -170,7 +170,7 @@ func (a *auditRecord) appRole() ([]event.Event, error) {
 		c.ByAdmin = e.ByOther()
 	}
 	e.Consent, e.App = c, &event.App{ID: c.AppID, Name: c.AppName, ResourceName: c.Resource}
-	return a.one(e)
+	return one(e)
 }
 
 // app returns the application that is a target.
@@ -194,7 +194,7 @@ func (a *auditRecord) byActor(k event.Kind) event.Event {
 func (a *auditRecord) appCredential() ([]event.Event, error) {
 	e := a.byActor(event.AppCredential)
 	e.App = a.app()
-	return a.one(e)
+	return one(e)
 }
 
 // appChange reads changes of an application by a person; those that services of
@@ -212,5 +212,5 @@ func (a *auditRecord) appChange() ([]event.Event, error) {
 		return nil, ingest.Skip(ingest.SkipMachine, a.base.Action)
 	}
 	e.App = a.app()
-	return a.one(e)
+	return one(e)
 }

@@ -44,7 +44,7 @@ func (a *auditRecord) securityInfo() ([]event.Event, error) {
 	case has("deleted"):
 		e := a.event(event.AuthenticatorRemoved)
 		e.Authenticators = []event.Authenticator{a.authenticator(&e)}
-		return a.one(e)
+		return one(e)
 	case has("registered all required"), has("started"), has("canceled"), has("cancelled"):
 		// Each credential has a record of its own.
 		return a.skipStep()
@@ -54,7 +54,7 @@ func (a *auditRecord) securityInfo() ([]event.Event, error) {
 	case has("registered"), has("updated"), has("saved for self-service"):
 		e := a.event(event.AuthenticatorEnrolled)
 		e.Authenticators = []event.Authenticator{a.authenticator(&e)}
-		return a.one(e)
+		return one(e)
 	}
 	return a.skipIrrelevant()
 }
@@ -71,7 +71,7 @@ func (a *auditRecord) credential() ([]event.Event, error) {
 	}
 	e := a.event(kind)
 	e.Authenticators = []event.Authenticator{a.authenticator(&e)}
-	return a.one(e)
+	return one(e)
 }
 
 // deviceRegistration reads the key of a device, which obtains sessions without a
@@ -91,7 +91,7 @@ func (a *auditRecord) deviceRegistration() ([]event.Event, error) {
 	}
 	auth.ID, auth.Name = d.ID, d.Name
 	e.Authenticators, e.Device = []event.Authenticator{auth}, d
-	return a.one(e)
+	return one(e)
 }
 
 // temporaryAccessPass reads that a pass was issued, with how long and how often
@@ -100,7 +100,7 @@ func (a *auditRecord) temporaryAccessPass() ([]event.Event, error) {
 	if strings.Contains(a.name, "delete") {
 		e := a.event(event.AuthenticatorRemoved)
 		e.Authenticators = []event.Authenticator{event.NewAuthenticator(event.MethodTemporaryAccessPass)}
-		return a.one(e)
+		return one(e)
 	}
 	e := a.event(event.RecoveryCredentialIssued)
 	e.Recovery = &event.Recovery{Stage: event.RecoveryIssued, Method: event.MethodTemporaryAccessPass, SelfService: a.bySelf()}
@@ -117,7 +117,7 @@ func (a *auditRecord) temporaryAccessPass() ([]event.Event, error) {
 	case "multiple":
 		e.Recovery.Uses = -1
 	}
-	return a.one(e)
+	return one(e)
 }
 
 func parseMinutes(s string) int64 {
@@ -141,7 +141,7 @@ func (a *auditRecord) perUserMFA() ([]event.Event, error) {
 	if !off {
 		e := a.event(event.PolicyChange)
 		e.Policy = policy
-		return a.one(e)
+		return one(e)
 	}
 	e := a.event(event.AuthenticatorsReset)
 	policy.Change = "deactivated"
@@ -149,7 +149,7 @@ func (a *auditRecord) perUserMFA() ([]event.Event, error) {
 		policy.Weakened = []event.Weakening{event.WeakeningUserExempt}
 	}
 	e.Policy = policy
-	return a.one(e)
+	return one(e)
 }
 
 // isDisabledState reads a StrongAuthenticationRequirement: [] or State 0.
@@ -351,11 +351,11 @@ func (a *auditRecord) passwordReset() ([]event.Event, error) {
 	if e.Outcome == event.Failure {
 		e.Recovery.Stage = event.RecoveryFailed
 	}
-	return a.one(e)
+	return one(e)
 }
 
 func (a *auditRecord) passwordChange() ([]event.Event, error) {
-	return a.one(a.event(event.PasswordChange))
+	return one(a.event(event.PasswordChange))
 }
 
 // recovery reads the self-service flow, step by step, and its ends.
@@ -379,7 +379,7 @@ func (a *auditRecord) recovery() ([]event.Event, error) {
 	if m, known := enrolledMethod(reason); known && said("option", "verification", "code") {
 		e.Recovery.Method = m
 	}
-	return a.one(e)
+	return one(e)
 }
 
 // qrPIN reads a new PIN for the sign-in with a QR code, which an administrator
@@ -390,5 +390,5 @@ func (a *auditRecord) qrPIN() ([]event.Event, error) {
 	if e.Outcome == event.Failure {
 		e.Recovery.Stage = event.RecoveryFailed
 	}
-	return a.one(e)
+	return one(e)
 }

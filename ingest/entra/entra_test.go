@@ -238,6 +238,9 @@ func TestAuditKinds(t *testing.T) {
 		{"audit_ca_excluded", []event.Kind{event.PolicyChange}, weakened(event.WeakeningScope)},
 		{"audit_ca_tightened", []event.Kind{event.PolicyChange}, weakened()},
 		{"audit_ca_failed", []event.Kind{event.PolicyChange}, weakened()},
+		{"audit_ca_now_blocks", []event.Kind{event.PolicyChange}, weakened()},
+		{"audit_ca_cut", []event.Kind{event.PolicyChange}, weakened()},
+		{"audit_ca_quoted", []event.Kind{event.PolicyChange}, weakened(event.WeakeningDisabled)},
 		{"audit_named_location", []event.Kind{event.PolicyChange}, weakened(event.WeakeningScope)},
 		{"audit_security_defaults", []event.Kind{event.PolicyChange}, weakened(event.WeakeningDisabled)},
 		{"audit_methods_policy", []event.Kind{event.PolicyChange}, weakened(event.WeakeningMethodEnabled, event.WeakeningMethodDisabled)},
@@ -315,6 +318,7 @@ func TestSkips(t *testing.T) {
 		reason  ingest.SkipReason
 	}{
 		{"signin_keep_signed_in", ingest.SkipIntermediate},
+		{"signin_silent", ingest.SkipIntermediate},
 		{"signin_nobody", ingest.SkipNoIdentity},
 		{"service_principal", ingest.SkipMachine},
 		{"service_principal_graph", ingest.SkipMachine},

@@ -82,7 +82,7 @@ func (a *auditRecord) policyChange() ([]event.Event, error) {
 	if e.Outcome == event.Success {
 		e.Policy.Weakened = a.weakened()
 	}
-	return a.one(e)
+	return one(e)
 }
 
 // bypassUser reads the one-time bypass of the second factor for a person.
@@ -93,19 +93,19 @@ func (a *auditRecord) bypassUser() ([]event.Event, error) {
 	if adds && e.Outcome == event.Success {
 		e.Policy.Weakened = []event.Weakening{event.WeakeningUserExempt}
 	}
-	return a.one(e)
+	return one(e)
 }
 
 func (a *auditRecord) trustChange() ([]event.Event, error) {
 	e := a.byActor(event.TrustChange)
 	e.Policy = a.policy()
-	return a.one(e)
+	return one(e)
 }
 
 func (a *auditRecord) loggingChange() ([]event.Event, error) {
 	e := a.byActor(event.LoggingChange)
 	e.Policy = a.policy()
-	return a.one(e)
+	return one(e)
 }
 
 // weakened returns what the changes of a policy open, without duplicates.
@@ -117,7 +117,7 @@ func (a *auditRecord) weakened() []event.Weakening {
 			var found []event.Weakening
 			switch {
 			case strings.Contains(a.name, "conditional access policy"):
-				found = conditionalAccess(c.old(), c.new())
+				found = conditionalAccess(c.old(), c.new(), strings.HasPrefix(a.name, "delete"))
 			case strings.Contains(a.name, "named location"):
 				found = namedLocation(c.old(), c.new())
 			case strings.Contains(a.name, "security defaults"):
@@ -208,17 +208,33 @@ func (p *conditionalPolicy) alternatives() bool {
 	return g != nil && strings.EqualFold(g.Operator, "OR") && len(g.BuiltInControls) > 1
 }
 
-// conditionalAccess compares two versions of a policy; an absent new one was
-// deleted. What a policy that was not enforced loses is no weakening.
-func conditionalAccess(before, after string) []event.Weakening {
+// conditionalAccess compares two versions of a policy. What a policy that was not
+// enforced loses is no weakening, and a version that cannot be read, such as one
+// that the log cut, is evidence of nothing.
+func conditionalAccess(before, after string, deleted bool) []event.Weakening {
 	var o, n conditionalPolicy
 	if json.Unmarshal([]byte(before), &o) != nil || !o.enforced() {
 		return nil
 	}
-	if after == "" || after == "null" || json.Unmarshal([]byte(after), &n) != nil || !n.enforced() {
+	if deleted {
+		return []event.Weakening{event.WeakeningDisabled}
+	}
+	if json.Unmarshal([]byte(after), &n) != nil || n.State == "" {
+		return nil
+	}
+	if !n.enforced() {
 		return []event.Weakening{event.WeakeningDisabled}
 	}
 	var out []event.Weakening
+	if narrowed(&o, &n) {
+		out = append(out, event.WeakeningScope)
+	}
+	if n.control("block") {
+		return out // nothing asks for more
+	}
+	if o.control("block") {
+		out = append(out, event.WeakeningDisabled)
+	}
 	anyBefore, resistantBefore := o.strength()
 	anyAfter, resistantAfter := n.strength()
 	if resistantBefore && !resistantAfter {
@@ -229,12 +245,6 @@ func conditionalAccess(before, after string) []event.Weakening {
 	}
 	if two(&o, anyBefore) && !two(&n, anyAfter) {
 		out = append(out, event.WeakeningFactorMode)
-	}
-	if o.control("block") && !n.control("block") {
-		out = append(out, event.WeakeningDisabled)
-	}
-	if narrowed(&o, &n) {
-		out = append(out, event.WeakeningScope)
 	}
 	return out
 }
@@ -384,7 +394,7 @@ func (a *auditRecord) methodsPolicy() ([]event.Event, error) {
 	if e.Outcome == event.Success {
 		e.Policy.Weakened = a.weakened()
 	}
-	return a.one(e)
+	return one(e)
 }
 
 // methodStates compares which methods are on. Records have the whole policy as

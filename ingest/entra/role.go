@@ -25,7 +25,7 @@ func (a *auditRecord) roleChange() ([]event.Event, error) {
 		e.Role.Roles = []string{name}
 	}
 	e.Role.Privileged = isPrivilegedRole(name) || isPrivilegedTemplate(template)
-	return a.one(e)
+	return one(e)
 }
 
 // roleName returns the role's display name and template. The directory writes
@@ -67,7 +67,7 @@ func (a *auditRecord) groupChange() ([]event.Event, error) {
 	if group != "" {
 		e.Role.Roles = []string{"group:" + group}
 	}
-	return a.one(e)
+	return one(e)
 }
 
 // isPrivilegedRole lists the built-in roles that Microsoft labels PRIVILEGED

@@ -1,6 +1,7 @@
 package entra
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,6 +99,7 @@ const (
 	codeSuccess         = 0
 	codeBadPassword     = 50126
 	codeKeepSignedIn    = 50140
+	codeNotSignedIn     = 50058 // a client asked silently, before a page was shown
 	codeExternal        = 50158
 	codeStrongAuthError = 500121
 	// codeUnknown: the row says only that it failed, or nothing.
@@ -118,8 +120,8 @@ func (r *record) signIn() ([]event.Event, error) {
 		return nil, ingest.Skip(ingest.SkipNoIdentity, signInAction)
 	}
 	code, outcome := s.outcome(r.env)
-	if code == codeKeepSignedIn {
-		return nil, ingest.Skip(ingest.SkipIntermediate, signInAction+" 50140")
+	if code == codeKeepSignedIn || code == codeNotSignedIn {
+		return nil, ingest.Skip(ingest.SkipIntermediate, signInAction+" "+strconv.Itoa(code))
 	}
 	e, err := r.event("", s.CreatedDateTime, r.env.Time, r.env.TimeGenerated)
 	if err != nil {
@@ -386,7 +388,7 @@ func (s *signIn) risk(e *event.Event) {
 func (s *signIn) factors(e *event.Event, code int) {
 	slices.SortStableFunc(s.AuthenticationDetails, func(a, b step) int {
 		// The text of the step requirement does not tell the order; the sequence does.
-		return int(min(max(a.RequestSequence-b.RequestSequence, -1), 1))
+		return cmp.Compare(a.RequestSequence, b.RequestSequence)
 	})
 	ranked := false
 	for i := range s.AuthenticationDetails {
