@@ -157,7 +157,9 @@ const (
 func (g *Group) Run(ctx context.Context, open func(context.Context, Assignment) (Partition, error)) error {
 	g.open = open
 	c := g.client
-	if err := g.await(ctx); err != nil || ctx.Err() != nil {
+	if err := g.await(ctx); ctx.Err() != nil {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
@@ -209,10 +211,13 @@ func (g *Group) Run(ctx context.Context, open func(context.Context, Assignment) 
 func (g *Group) await(ctx context.Context) error {
 	for {
 		_, err := g.client.partitions(ctx, g.config.Topic)
-		switch {
-		case err == nil || ctx.Err() != nil:
+		if err == nil {
 			return nil
-		case errors.Is(err, ErrNoTopic), errors.Is(err, ErrAuth):
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if errors.Is(err, ErrNoTopic) || errors.Is(err, ErrAuth) {
 			return fmt.Errorf("run group %s: %w", g.config.ID, err)
 		}
 		g.client.log.Warn("brokers not reached, trying again", "group", g.config.ID, "error", err)

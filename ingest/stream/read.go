@@ -9,8 +9,8 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-// ErrStop, returned by the function given to ReadToEnd or Scan, ends the
-// reading; the call returns nil.
+// ErrStop ends the reading when the function given to ReadToEnd or Scan returns
+// it; the call returns nil.
 var ErrStop = errors.New("stop reading")
 
 const (

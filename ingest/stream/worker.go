@@ -73,7 +73,7 @@ func (w *worker) locate(ctx context.Context) bool {
 	for w.committed < 0 {
 		first, end, err := w.group.client.bounds(ctx, w.topic(), w.partition)
 		if err != nil {
-			if !w.readFailed(ctx, "partition not located, trying again", err) {
+			if !w.readFailed(ctx, "locate", err) {
 				return false
 			}
 			continue
@@ -94,7 +94,7 @@ func (w *worker) openHandler(ctx context.Context) bool {
 		Topic: w.topic(), Partition: w.partition, Generation: int(w.generation.ID),
 	})
 	if err != nil {
-		w.handlerFailed(ctx, "partition not opened, trying again", err)
+		w.handlerFailed(ctx, "open", err)
 		return false
 	}
 	w.handler = handler
@@ -116,7 +116,7 @@ func (w *worker) fill(ctx context.Context) bool {
 			return false
 		}
 		c.forget()
-		w.readFailed(ctx, "partition not read, trying again", err)
+		w.readFailed(ctx, "read", err)
 		return false
 	}
 	w.pending, w.next, w.end = f.messages, f.next, f.end
@@ -133,7 +133,7 @@ func (w *worker) outOfRange(ctx context.Context) {
 	first, end, err := c.bounds(ctx, w.topic(), w.partition)
 	switch {
 	case err != nil:
-		w.readFailed(ctx, "partition not located, trying again", err)
+		w.readFailed(ctx, "locate", err)
 	case w.next < first:
 		c.metrics.skipped.WithLabelValues(w.labels()...).Add(float64(first - w.next))
 		c.log.Error("records were deleted before they were read", "group", w.group.config.ID,
@@ -153,7 +153,7 @@ func (w *worker) idle(ctx, work context.Context) {
 		return
 	}
 	if err := w.handler.Idle(work, quiet); err != nil {
-		w.handlerFailed(ctx, "idle not handled, trying again", err)
+		w.handlerFailed(ctx, "idle", err)
 		return
 	}
 	w.used = time.Now()
@@ -164,7 +164,7 @@ func (w *worker) idle(ctx, work context.Context) {
 func (w *worker) handle(ctx, work context.Context) bool {
 	batch := w.group.config.cut(w.pending)
 	if err := w.handler.Handle(work, batch); err != nil {
-		w.handlerFailed(ctx, "batch not handled, trying again", err)
+		w.handlerFailed(ctx, "handle", err)
 		return true
 	}
 	w.used = time.Now()
@@ -203,24 +203,24 @@ func (w *worker) commit(offset int64) bool {
 }
 
 // handlerFailed goes back to the commit, for a new handler after a pause.
-func (w *worker) handlerFailed(ctx context.Context, message string, err error) {
+func (w *worker) handlerFailed(ctx context.Context, step string, err error) {
 	w.closeHandler()
 	w.pending, w.next = nil, w.committed
 	w.group.client.metrics.handlerErrors.WithLabelValues(w.labels()...).Inc()
-	w.rest(ctx, w.pause.NextBackOff(), &w.group.handleTrouble, message, err)
+	w.rest(ctx, w.pause.NextBackOff(), &w.group.handleTrouble, step, err)
 }
 
 // readFailed reports whether the pause went by before ctx ended.
-func (w *worker) readFailed(ctx context.Context, message string, err error) bool {
+func (w *worker) readFailed(ctx context.Context, step string, err error) bool {
 	w.group.client.metrics.fetchErrors.WithLabelValues(w.labels()...).Inc()
-	return w.rest(ctx, rejoinPause, &w.group.readTrouble, message, err)
+	return w.rest(ctx, rejoinPause, &w.group.readTrouble, step, err)
 }
 
 // rest pauses after an error; it reports whether ctx lasted.
-func (w *worker) rest(ctx context.Context, wait time.Duration, trouble *rate.Sometimes, message string, err error) bool {
+func (w *worker) rest(ctx context.Context, wait time.Duration, trouble *rate.Sometimes, step string, err error) bool {
 	trouble.Do(func() {
-		w.group.client.log.Warn(message, "group", w.group.config.ID, "topic", w.topic(),
-			"partition", w.partition, "offset", w.next, "pause", wait, "error", err)
+		w.group.client.log.Warn("partition not processed, trying again", "step", step,
+			"group", w.group.config.ID, "topic", w.topic(), "partition", w.partition, "offset", w.next, "pause", wait, "error", err)
 	})
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

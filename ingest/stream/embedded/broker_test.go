@@ -62,15 +62,24 @@ func child(t *testing.T, name, value string) (line string, process *exec.Cmd) {
 	if err := process.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		process.Process.Kill()
-		process.Wait()
-	})
+	t.Cleanup(func() { kill(t, process) })
 	line, err = bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		t.Fatalf("process did not start: %v", err)
 	}
 	return strings.TrimSpace(line), process
+}
+
+// kill ends a process with SIGKILL, if it has not ended, and waits for it.
+func kill(t *testing.T, process *exec.Cmd) {
+	t.Helper()
+	if err := process.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Error(err)
+	}
+	var exit *exec.ExitError
+	if err := process.Wait(); err != nil && !errors.As(err, &exit) && process.ProcessState == nil {
+		t.Error(err)
+	}
 }
 
 func clientOf(t *testing.T, addr string, change ...func(*stream.Config)) *stream.Client {
@@ -119,10 +128,7 @@ func TestKilledBrokerLosesNothingAcknowledged(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	if err := process.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	process.Wait()
+	kill(t, process)
 	stop()
 	cancel()
 	want := <-acknowledged
@@ -232,10 +238,7 @@ func TestKilledMemberIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, process := child(t, memberEnv, broker.Addr())
-	if err := process.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	process.Wait()
+	kill(t, process)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -270,10 +273,7 @@ func TestDataDirHasOneOwner(t *testing.T) {
 		!strings.Contains(err.Error(), fmt.Sprintf("process %d", process.Process.Pid)) || !strings.Contains(err.Error(), "data_dir") {
 		t.Fatalf("a second owner of %s beside %s gave %v", dir, addr, err)
 	}
-	if err := process.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	process.Wait()
+	kill(t, process)
 	broker, err := embedded.Start(t.Context(), embedded.Config{DataDir: dir})
 	if err != nil {
 		t.Fatalf("the lock outlived its process: %v", err)

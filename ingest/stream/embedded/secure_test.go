@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -241,7 +242,7 @@ func TestBrokerWithASmallerLimit(t *testing.T) {
 	if err := client.Publish(t.Context(), messages); err != nil {
 		t.Fatal(err)
 	}
-	messages[3].Value = append(noise, noise...)
+	messages[3].Value = slices.Concat(noise, noise)
 	var large *stream.TooLargeError
 	if err := client.Publish(t.Context(), messages); !errors.As(err, &large) || len(large.Indexes) != 1 || large.Indexes[0] != 3 {
 		t.Fatalf("got %v, want record 3 to be too large", err)
