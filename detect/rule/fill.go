@@ -387,10 +387,11 @@ func (ev *Evaluator) fillConsent() {
 	f.App, f.AppID, f.Publisher, f.Verified = cmp.Or(c.AppName, c.AppID), c.AppID, c.Publisher, yesNo(c.Verified)
 	f.Scopes, f.ByAdmin, f.TenantWide = c.Scopes, c.ByAdmin, c.TenantWide
 	for _, s := range c.Scopes {
-		if riskyScope(s) {
+		risky, durable := scopeRisk(s)
+		if risky {
 			f.RiskyScopes = append(f.RiskyScopes, s)
 		}
-		f.Durable = f.Durable || durableScope(s)
+		f.Durable = f.Durable || durable
 	}
 	app := cmp.Or(c.AppID, c.AppName)
 	f.NewApp = !slices.ContainsFunc(ev.in.Ledger.Consents, func(o ledger.Consent) bool {

@@ -2,8 +2,11 @@ package rule
 
 import "strings"
 
-// riskyScope reports whether a granted scope reaches mail, files, messages or the
-// directory. The match is exact, by the provider's spelling without case and
+// scopeRisk reports whether a granted scope reaches mail, files, messages or the
+// directory, and whether it keeps that access while the person is away. At
+// Microsoft the latter takes offline_access or a scope of full control; the other
+// providers grant by other means than scopes, so that their scopes are taken to
+// last. The match is exact, by the provider's spelling without case and
 // without the resource's address: "Mail.Read" and not "Mail.ReadBasic".
 //
 // Microsoft Graph and Exchange: the permissions reference
@@ -15,41 +18,37 @@ import "strings"
 // (https://support.google.com/cloud/answer/13464325) and the directory's.
 // Okta: the management scopes (https://developer.okta.com/docs/api/oauth2/).
 // GitHub: https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/scopes-for-oauth-apps.
-func riskyScope(scope string) bool {
+func scopeRisk(scope string) (risky, durable bool) {
 	switch s := bareScope(scope); s {
+	case "offline_access":
+		return false, true
+	case "full_access_as_app", "full_access_as_user", "exchange.manageasapp", "application.readwrite.all",
+		"approleassignment.readwrite.all", "rolemanagement.readwrite.directory", "directory.readwrite.all",
+		"sites.fullcontrol.all", "allsites.fullcontrol", "userauthenticationmethod.readwrite.all",
+		"policy.readwrite.conditionalaccess", "policy.readwrite.authenticationmethod":
+		return true, true
 	case "mail.read", "mail.readwrite", "mail.send", "mail.read.shared", "mail.readwrite.shared", "mail.send.shared",
 		"mailboxsettings.readwrite", "ews.accessasuser.all", "imap.accessasuser.all", "pop.accessasuser.all", "smtp.send",
-		"full_access_as_app", "full_access_as_user", "exchange.manageasapp", "exchange.manage",
-		"files.read", "files.read.all", "files.readwrite", "files.readwrite.all", "files.read.selected",
-		"sites.read.all", "sites.readwrite.all", "sites.manage.all", "sites.fullcontrol.all",
-		"allsites.fullcontrol", "allsites.manage", "myfiles.read", "myfiles.write",
+		"exchange.manage", "files.read", "files.read.all", "files.readwrite", "files.readwrite.all", "files.read.selected",
+		"sites.read.all", "sites.readwrite.all", "sites.manage.all",
+		"allsites.manage", "myfiles.read", "myfiles.write",
 		"notes.read", "notes.read.all", "notes.readwrite", "notes.readwrite.all",
 		"chat.read", "chat.readwrite", "chat.read.all", "chatmessage.read", "channelmessage.read.all",
 		"contacts.readwrite", "group.read.all", "group.readwrite.all",
-		"user.read.all", "user.readwrite.all", "directory.read.all", "directory.readwrite.all",
-		"directory.accessasuser.all", "rolemanagement.readwrite.directory", "application.readwrite.all",
-		"approleassignment.readwrite.all", "userauthenticationmethod.readwrite", "userauthenticationmethod.readwrite.all",
-		"policy.readwrite.conditionalaccess", "policy.readwrite.authenticationmethod", "user_impersonation":
-		return true
+		"user.read.all", "user.readwrite.all", "directory.read.all",
+		"directory.accessasuser.all", "userauthenticationmethod.readwrite", "user_impersonation":
+		return true, false
 	case "gmail.readonly", "gmail.modify", "gmail.compose", "gmail.send", "gmail.insert", "gmail.metadata",
 		"gmail.settings.basic", "gmail.settings.sharing", "https://mail.google.com", "drive", "drive.readonly",
 		"drive.metadata", "drive.metadata.readonly", "drive.activity", "drive.scripts", "admin.directory.user",
 		"admin.directory.user.security", "admin.directory.group", "admin.directory.rolemanagement", "cloud-platform":
-		return true
+		return true, true
 	case "repo", "admin:org", "write:org", "admin:public_key", "admin:org_hook", "delete_repo", "workflow", "user":
-		return true
+		return true, true
 	default:
-		return strings.HasPrefix(s, "okta.") && strings.HasSuffix(s, ".manage")
+		okta := strings.HasPrefix(s, "okta.") && strings.HasSuffix(s, ".manage")
+		return okta, okta
 	}
-}
-
-// durableScope reports whether a scope keeps access while the person is away.
-func durableScope(scope string) bool {
-	switch bareScope(scope) {
-	case "offline_access", "full_access_as_app", "full_access_as_user", "application.readwrite.all":
-		return true
-	}
-	return false
 }
 
 // bareScope lowers s and strips the address of its resource, so that

@@ -109,6 +109,12 @@ func (n Node) position() (line, column int) {
 	return 1, 1
 }
 
+// Line returns the line of the value, from 1.
+func (n Node) Line() int {
+	line, _ := n.position()
+	return line
+}
+
 // Errorf returns an error at the beginning of the value.
 func (n Node) Errorf(format string, args ...any) error {
 	line, column := n.position()
