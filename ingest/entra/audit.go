@@ -94,7 +94,7 @@ func (r *record) audit() ([]event.Event, error) {
 	if handle == nil {
 		return nil, ingest.Skip(ingest.SkipIrrelevant, firstOf(action, "audit without activity"))
 	}
-	if a.base, err = r.event("", a.ActivityDateTime, r.env.Time, r.env.TimeGenerated); err != nil {
+	if a.base, err = r.event(a.ActivityDateTime, r.env.Time, r.env.TimeGenerated); err != nil {
 		return nil, err
 	}
 	e := &a.base

@@ -269,15 +269,15 @@ func (r *record) tenant(fallback string) string {
 	return firstOf(r.env.AADTenantID, own, fromPath, r.Tenant, fallback)
 }
 
-// event returns what every event of the record has. The candidates for the time
-// come best first.
-func (r *record) event(id string, times ...string) (event.Event, error) {
+// event returns what every event of the record has, but for its ID. The
+// candidates for the time come best first.
+func (r *record) event(times ...string) (event.Event, error) {
 	at, err := r.when(times...)
 	if err != nil {
 		return event.Event{}, err
 	}
 	return event.Event{
-		Schema: event.SchemaVersion, ID: id, Source: r.Source, Tenant: r.tenant(""),
+		Schema: event.SchemaVersion, Source: r.Source, Tenant: r.tenant(""),
 		Time: at, Observed: r.Observed, Outcome: event.OutcomeUnknown,
 		Raw: stdjson.RawMessage(r.Data), Warnings: r.warnings,
 	}, nil

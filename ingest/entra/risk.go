@@ -50,7 +50,7 @@ func (r *record) risk() ([]event.Event, error) {
 	if user.ID == "" && user.Name == "" {
 		return nil, ingest.Skip(ingest.SkipNoIdentity, firstOf(d.RiskEventType, streamRisk))
 	}
-	e, err := r.event("", d.DetectedDateTime, d.ActivityDateTime, r.env.Time, r.env.TimeGenerated)
+	e, err := r.event(d.DetectedDateTime, d.ActivityDateTime, r.env.Time, r.env.TimeGenerated)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func (r *record) riskyUser() ([]event.Event, error) {
 	if user.ID == "" && user.Name == "" {
 		return nil, ingest.Skip(ingest.SkipNoIdentity, streamRiskyUser)
 	}
-	e, err := r.event("", u.RiskLastUpdatedDateTime, r.env.Time, r.env.TimeGenerated)
+	e, err := r.event(u.RiskLastUpdatedDateTime, r.env.Time, r.env.TimeGenerated)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package entra
 
 import (
+	"slices"
 	"strings"
 
 	"stepdown/ingest/event"
@@ -10,10 +11,8 @@ import (
 // approvals of Privileged Identity Management are steps; the completion counts.
 func (a *auditRecord) roleChange() ([]event.Event, error) {
 	has := func(s string) bool { return strings.Contains(a.name, s) }
-	for _, step := range []string{"requested", "cancel", "request approved", "request denied", "approved by admin", "denied by admin"} {
-		if has(step) {
-			return a.skipStep()
-		}
+	if slices.ContainsFunc([]string{"requested", "cancel", "request approved", "request denied", "approved by admin", "denied by admin"}, has) {
+		return a.skipStep()
 	}
 	granted := !strings.HasPrefix(a.name, "remove")
 	e := a.event(event.RoleChange)

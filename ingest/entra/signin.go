@@ -123,7 +123,7 @@ func (r *record) signIn() ([]event.Event, error) {
 	if code == codeKeepSignedIn || code == codeNotSignedIn {
 		return nil, ingest.Skip(ingest.SkipIntermediate, signInAction+" "+strconv.Itoa(code))
 	}
-	e, err := r.event("", s.CreatedDateTime, r.env.Time, r.env.TimeGenerated)
+	e, err := r.event(s.CreatedDateTime, r.env.Time, r.env.TimeGenerated)
 	if err != nil {
 		return nil, err
 	}
