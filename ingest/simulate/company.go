@@ -70,12 +70,9 @@ type person struct {
 
 	// phone is replaced by newPhone in some episodes.
 	laptop, phone, newPhone *device
-	// phoneSession lives longer than a day.
-	phoneSession string
-
-	site       *site
-	home       ground
-	officeDays [7]bool
+	site                    *site
+	home                    ground
+	officeDays              [7]bool
 	// early is how long after eight the day begins.
 	early                 time.Duration
 	usesVPN, usesAzureCLI bool
@@ -190,7 +187,7 @@ func (c *Company) name(r *rand.Rand, taken map[string]bool) string {
 
 // hire makes one person; taken holds the logins that are.
 func (c *Company) hire(r *rand.Rand, n int, taken map[string]bool) *person {
-	p := &person{n: n, leaves: c.cfg.Days, phoneSession: guid(r)}
+	p := &person{n: n, leaves: c.cfg.Days}
 	local := c.name(r, taken)
 	first, last, _ := strings.Cut(local, ".")
 	p.name = strings.ToUpper(first[:1]) + first[1:] + " " + strings.ToUpper(last[:1]) + last[1:]

@@ -1,6 +1,9 @@
 package simulate
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // workDay writes n visits of p from start on, and what else the day brings.
 func (w *writer) workDay(p *person, d, n int, start time.Time) {
@@ -136,13 +139,13 @@ func (w *writer) phoneDay(p *person, d int) {
 		}
 		if p.entra != nil {
 			f := w.entra(p, here, t)
-			f.session = p.phoneSession
+			f.session = here.dev.session
 			f.wait(time.Second)
 			f.refresh(dailyApps[w.rng.IntN(2)], "refreshToken")
 			continue
 		}
 		f := w.okta(p, here, t)
-		f.session = "idx" + p.phoneSession[:8] + p.phoneSession[24:33]
+		f.session = "idx" + strings.ReplaceAll(here.dev.session, "-", "")[:17]
 		f.wait(time.Second)
 		f.sso(oktaApps[w.rng.IntN(len(oktaApps))], p.okta.with(t.Add(-day)), t.Add(-day))
 	}

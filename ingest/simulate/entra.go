@@ -247,9 +247,8 @@ func (w *writer) entra(p *person, s scene, t time.Time) *entraFlow {
 }
 
 // wait moves the flow on by between d and twice that.
-func (f *entraFlow) wait(d time.Duration) *entraFlow {
+func (f *entraFlow) wait(d time.Duration) {
 	f.t = f.t.Add(d + time.Duration(f.w.rng.Int64N(int64(d)+1))).Truncate(100 * time.Nanosecond)
-	return f
 }
 
 // row writes one sign-in row and returns its id.
@@ -410,15 +409,15 @@ func (f *entraFlow) mistyped(app entraApp) {
 }
 
 // reach writes that the session was enough for app.
-func (f *entraFlow) reach(app entraApp) string {
-	return f.row(signIn{app: app, single: true, note: "MFA requirement satisfied by claim in the token",
+func (f *entraFlow) reach(app entraApp) {
+	f.row(signIn{app: app, single: true, note: "MFA requirement satisfied by claim in the token",
 		steps: []step{{method: "Previously satisfied", result: "First factor requirement satisfied by claim in the token"}}})
 }
 
 // refresh writes that a client renewed its token.
-func (f *entraFlow) refresh(app entraApp, token string) string {
+func (f *entraFlow) refresh(app entraApp, token string) {
 	f.correlation = guid(f.w.rng)
-	return f.row(signIn{app: app, single: true, refresh: true, token: token, note: "MFA requirement satisfied by claim in the token"})
+	f.row(signIn{app: app, single: true, refresh: true, token: token, note: "MFA requirement satisfied by claim in the token"})
 }
 
 // deviceCode writes that p entered a code and confirmed it: the client that
@@ -488,15 +487,17 @@ const (
 )
 
 // enrol writes the two records of a new credential.
-func (f *entraFlow) enrol(c credential) string {
+func (f *entraFlow) enrol(c credential) {
 	agent := entraPair{"User-Agent", f.scene.dev.ua}
 	switch c.kind {
 	case windowsHello:
-		return f.log(audit{service: drs, category: "UserManagement", activity: "Add Windows Hello for Business credential", operation: "Add",
+		f.log(audit{service: drs, category: "UserManagement", activity: "Add Windows Hello for Business credential", operation: "Add",
 			extra: []entraPair{agent, {"Device ID", f.scene.dev.entraID}}})
+		return
 	case push, totp, sms:
-		return f.log(audit{service: methods, category: "UserManagement", activity: "User registered security info", operation: "Add",
+		f.log(audit{service: methods, category: "UserManagement", activity: "User registered security info", operation: "Add",
 			reason: "User registered " + securityInfo(c.kind), extra: []entraPair{agent}})
+		return
 	}
 	aaguid, activity := yubiKey5, "Add Passkey (device-bound)"
 	switch c.kind {
@@ -510,7 +511,7 @@ func (f *entraFlow) enrol(c credential) string {
 	f.log(audit{service: drs, category: "UserManagement", activity: activity, operation: "Add", targets: []entraTarget{target},
 		extra: []entraPair{agent, {"AAGuid", aaguid}, {"UserType", "Member"}}})
 	f.wait(800 * time.Millisecond)
-	return f.log(audit{service: methods, category: "UserManagement", activity: "User registered security info", operation: "Add",
+	f.log(audit{service: methods, category: "UserManagement", activity: "User registered security info", operation: "Add",
 		reason: "User registered Fido2 Authentication Method", extra: []entraPair{agent, {"AuthenticationMethod", "Passkey"}, {"AAGuid", aaguid}}})
 }
 
@@ -541,7 +542,7 @@ func (f *entraFlow) consent(app thirdParty, scopes string) string {
 	target := func(kind string, changed ...entraModified) []entraTarget {
 		return []entraTarget{{ID: &app.principal, DisplayName: app.name, Type: kind, ModifiedProperties: changed}}
 	}
-	quoted := func(s string) string { return strconv.Quote(s) }
+	quoted := strconv.Quote
 	f.log(audit{service: core, category: "ApplicationManagement", activity: "Add delegated permission grant", operation: "Assign",
 		targets: target("ServicePrincipal",
 			entraModified{"DelegatedPermissionGrant.Scope", "", quoted(" " + scopes)},

@@ -34,7 +34,10 @@ func (c *Company) WriteFiles(dir string) (err error) {
 	}
 	for d := range c.Deliveries() {
 		w := files[fileOf(d)]
-		if _, err := w.Write(append(d.Record.Data[:len(d.Record.Data):len(d.Record.Data)], '\n')); err != nil {
+		if _, err := w.Write(d.Record.Data); err != nil {
+			return fmt.Errorf("write %s: %w", fileOf(d), err)
+		}
+		if err := w.WriteByte('\n'); err != nil {
 			return fmt.Errorf("write %s: %w", fileOf(d), err)
 		}
 	}

@@ -2,6 +2,8 @@ package simulate
 
 import (
 	"fmt"
+	"maps"
+	"strings"
 	"time"
 
 	"stepdown/ingest/event"
@@ -180,9 +182,8 @@ func (w *writer) okta(p *person, s scene, t time.Time) *oktaFlow {
 func oktaSession(w *writer) string { return "idx" + oktaID(w.rng, "")[:20] }
 
 // wait moves the flow on by between d and twice that.
-func (f *oktaFlow) wait(d time.Duration) *oktaFlow {
+func (f *oktaFlow) wait(d time.Duration) {
 	f.t = f.t.Add(d + time.Duration(f.w.rng.Int64N(int64(d)+1))).Truncate(time.Millisecond)
-	return f
 }
 
 // event returns a record of the flow with everything that is the same in all.
@@ -196,10 +197,8 @@ func (f *oktaFlow) event(eventType, result, reason string) *oktaEvent {
 		client = "Mobile"
 	}
 	version := "V4"
-	for _, r := range s.at.ip {
-		if r == ':' {
-			version = "V6"
-		}
+	if strings.Contains(s.at.ip, ":") {
+		version = "V6"
 	}
 	e := &oktaEvent{
 		Actor: oktaUser(f.p),
@@ -249,18 +248,24 @@ func oktaBrowser(b string) string {
 		{"Edge", "EDGE"}, {"Chrome Mobile", "CHROME_MOBILE"}, {"Chrome", "CHROME"}, {"Mobile Safari", "MOBILE_SAFARI"},
 		{"Safari", "SAFARI"}, {"Firefox", "FIREFOX"},
 	} {
-		if len(b) >= len(x.prefix) && b[:len(x.prefix)] == x.prefix {
+		if strings.HasPrefix(b, x.prefix) {
 			return x.name
 		}
 	}
 	return "UNKNOWN"
 }
 
-// registered is the device object of a device that Okta Verify has registered.
-func registered(d *device) *oktaDevice {
-	if d.oktaID == "" {
+// registered is the device object of the flow's client: a phone has Okta Verify,
+// a laptop only where FastPass is used.
+func (f *oktaFlow) registered() *oktaDevice {
+	d := f.scene.dev
+	if d.oktaID == "" || f.p.classic || !d.mobile && f.p.okta.with(f.t).kind != fastPass {
 		return nil
 	}
+	return deviceObject(d)
+}
+
+func deviceObject(d *device) *oktaDevice {
 	platform, _ := d.platform()
 	return &oktaDevice{
 		ID: d.oktaID, Name: d.name, OSPlatform: platform, OSVersion: d.version, Managed: d.managed, Registered: true,
@@ -309,9 +314,7 @@ func wordsOf(c credential) oktaWords {
 func enrolmentTarget(c credential) oktaTarget {
 	words := wordsOf(c)
 	detail := map[string]any{"methodTypeUsed": words.method, "methodUsedVerifiedProperties": words.properties}
-	for k, v := range words.detail {
-		detail[k] = v
-	}
+	maps.Copy(detail, words.detail)
 	return oktaTarget{ID: c.id, Type: "AuthenticatorEnrollment", AlternateID: "unknown", DisplayName: words.authenticator, DetailEntry: detail}
 }
 
@@ -355,8 +358,8 @@ func (f *oktaFlow) factor(c credential, result, reason string) string {
 }
 
 // password writes the first step; there is none in Classic.
-func (f *oktaFlow) password() string {
-	return f.factor(credential{id: f.p.okta.password}, "SUCCESS", "")
+func (f *oktaFlow) password() {
+	f.factor(credential{id: f.p.okta.password}, "SUCCESS", "")
 }
 
 // prompt writes that a push or a text message was sent.
@@ -381,7 +384,7 @@ func (f *oktaFlow) evaluate(result string) {
 	}
 	reason := "Sign-on policy evaluation resulted in " + result
 	e := f.event("policy.evaluate_sign_on", result, reason)
-	e.Device = registered(f.scene.dev)
+	e.Device = f.registered()
 	dbg := e.DebugContext.DebugData
 	dbg["authnRequestId"] = f.request
 	dbg["behaviors"] = f.behaviors()
@@ -406,11 +409,10 @@ func (f *oktaFlow) behaviors() string {
 // start writes that the session began.
 func (f *oktaFlow) start() string {
 	e := f.event("user.session.start", "SUCCESS", "")
-	e.Device = registered(f.scene.dev)
+	e.Device = f.registered()
 	e.DebugContext.DebugData["authnRequestId"] = f.request
 	e.DebugContext.DebugData["requestUri"] = "/idp/idx/identify"
 	if f.p.classic {
-		e.Device = nil
 		delete(e.DebugContext.DebugData, "authnRequestId")
 		password := "PASSWORD"
 		e.AuthenticationContext.CredentialType = &password
@@ -422,8 +424,8 @@ func (f *oktaFlow) start() string {
 // sso writes that the session reached app; with is how the session was born.
 func (f *oktaFlow) sso(app oktaApp, with credential, born time.Time) string {
 	e := f.event("user.authentication.sso", "SUCCESS", "")
+	e.Device = f.registered()
 	if !f.p.classic {
-		e.Device = registered(f.scene.dev)
 		dbg := e.DebugContext.DebugData
 		dbg["authnRequestId"] = f.request
 		dbg["authMethodFirstType"] = wordsOf(with).session
@@ -439,10 +441,10 @@ func (f *oktaFlow) sso(app oktaApp, with credential, born time.Time) string {
 }
 
 // adminApp writes that the session went into Okta's administration.
-func (f *oktaFlow) adminApp() string {
+func (f *oktaFlow) adminApp() {
 	e := f.event("user.session.access_admin_app", "SUCCESS", "")
 	e.Target = []oktaTarget{{ID: oktaAdmin.id, Type: "AppInstance", AlternateID: "Okta Admin Console", DisplayName: "Okta Admin Console"}}
-	return f.write(e)
+	f.write(e)
 }
 
 // signIn writes a whole sign-in with c to app: the chain of Identity Engine, or
@@ -494,11 +496,11 @@ func (f *oktaFlow) mistyped() {
 }
 
 // enrol writes that the flow's actor enrolled c for the flow's victim.
-func (f *oktaFlow) enrol(c credential) string {
+func (f *oktaFlow) enrol(c credential) {
 	words := wordsOf(c)
 	if c.kind == fastPass {
 		e := f.event("device.enrollment.create", "SUCCESS", "")
-		e.Device = registered(f.scene.dev)
+		e.Device = deviceObject(f.scene.dev)
 		platform, _ := f.scene.dev.platform()
 		e.Target = append(e.Target, oktaTarget{
 			ID: f.scene.dev.oktaID, Type: "UDDevice", AlternateID: "unknown", DisplayName: f.scene.dev.name,
@@ -519,22 +521,22 @@ func (f *oktaFlow) enrol(c credential) string {
 	if c.kind == sms {
 		e.DebugContext.DebugData["phoneNumber"] = "+XXXXXXX0142"
 	}
-	return f.write(e)
+	f.write(e)
 }
 
 // remove writes that one factor of the victim was taken away.
-func (f *oktaFlow) remove(c credential) string {
+func (f *oktaFlow) remove(c credential) {
 	words := wordsOf(c)
 	e := f.event("user.mfa.factor.deactivate", "SUCCESS", "User reset "+words.factor+" factor")
 	e.DebugContext.DebugData["factor"] = words.factor
 	if !f.victim.classic {
 		e.Target = append(e.Target, enrolmentTarget(c))
 	}
-	return f.write(e)
+	f.write(e)
 }
 
 // resetAll writes that an administrator took away every factor of the victim.
-func (f *oktaFlow) resetAll() string {
+func (f *oktaFlow) resetAll() {
 	uri := "/api/v1/users/" + f.victim.okta.id + "/lifecycle/reset_factors"
 	for _, c := range []credential{f.victim.okta.strong, f.victim.okta.weak} {
 		if c.kind == noAuthenticator {
@@ -547,16 +549,14 @@ func (f *oktaFlow) resetAll() string {
 	}
 	e := f.event("user.mfa.factor.reset_all", "SUCCESS", "")
 	e.DebugContext.DebugData["requestUri"] = uri
-	return f.write(e)
+	f.write(e)
 }
 
 // account writes an event of the victim's account: a password, a life cycle.
-func (f *oktaFlow) account(eventType string, debug map[string]string) string {
+func (f *oktaFlow) account(eventType string, debug map[string]string) {
 	e := f.event(eventType, "SUCCESS", "")
-	for k, v := range debug {
-		e.DebugContext.DebugData[k] = v
-	}
-	return f.write(e)
+	maps.Copy(e.DebugContext.DebugData, debug)
+	f.write(e)
 }
 
 // oktaApp is an application behind Okta.

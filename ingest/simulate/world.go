@@ -148,8 +148,9 @@ type device struct {
 	// where it is none; dtHash is Okta's browser id.
 	entraID, oktaID, dtHash string
 	managed                 bool
-	// mobile devices are phones.
-	mobile bool
+	// mobile devices are phones; theirs is a session that outlives a day.
+	mobile  bool
+	session string
 }
 
 // The systems as Okta's userAgent.os names them.
@@ -214,7 +215,7 @@ func makeLaptop(r *rand.Rand, n int) *device {
 }
 
 func makePhone(r *rand.Rand, n int) *device {
-	d := &device{entraID: guid(r), oktaID: oktaID(r, "guo"), dtHash: hexID(r, 4), managed: true, mobile: true}
+	d := &device{entraID: guid(r), oktaID: oktaID(r, "guo"), dtHash: hexID(r, 4), managed: true, mobile: true, session: guid(r)}
 	if r.IntN(2) == 0 {
 		d.name, d.os, d.version, d.browser = fmt.Sprintf("iPhone-%04d", n), osIOS, "18.1", "Mobile Safari 18.1"
 		d.ua = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1"
