@@ -101,7 +101,9 @@ func (c *compiler) condition(name, text string) (term, error) {
 	}
 	t := term{name: name, text: strings.Join(strings.Fields(text), " "), program: program, needs: c.needs(program.Node())}
 	t.fast = c.closure(program.Node())
+	mentioned := c.mentioned
 	t.operands, err = c.operands(text)
+	c.mentioned = mentioned
 	return t, err
 }
 

@@ -373,7 +373,8 @@ func (ev *Evaluator) fillSession() {
 	}
 	other := func(now, born string) bool { return now != "" && born != "" && now != born }
 	if (other(e.UserAgent.Browser, p.Browser) || other(e.UserAgent.OS, p.OS)) && e.Endpoint.ASN != 0 && p.Network != "" {
-		f.Moved = ledger.PlaceOf(e).Network != p.Network
+		var name [12]byte // compared in place: most events of a session are here
+		f.Moved = string(strconv.AppendUint(append(name[:0], "AS"...), uint64(e.Endpoint.ASN), 10)) != p.Network
 	}
 }
 
