@@ -25,10 +25,11 @@ func New() ingest.Normalizer { return normalizer{} }
 // Normalize implements ingest.Normalizer: one LogEvent gives one event or none.
 // The event shares the bytes of r.Data as its raw record.
 func (normalizer) Normalize(r ingest.Record) ([]event.Event, error) {
-	b := build{e: event.Event{
+	events := []event.Event{{
 		Schema: event.SchemaVersion, Source: r.Source, Tenant: r.Tenant, Stream: stream,
 		Observed: r.Observed, Raw: r.Data,
 	}}
+	b := build{e: &events[0]}
 	warning, err := decode(r.Data, &b.in)
 	if err != nil {
 		return nil, err
@@ -54,18 +55,18 @@ func (normalizer) Normalize(r ingest.Record) ([]event.Event, error) {
 	}
 	b.place()
 	b.context()
-	if b.e.ID = b.in.UUID; b.e.ID == "" {
+	if b.e.ID = b.in.UUID; b.e.ID == "" || len(b.e.ID) > event.MaxIDLen {
 		b.e.ID = digest(r.Data)
 		b.warn("no uuid: the id is a digest of the record")
 	}
 	b.e.Sanitize()
-	return []event.Event{b.e}, nil
+	return events, nil
 }
 
 // build is one record on its way to an event.
 type build struct {
 	in logEvent
-	e  event.Event
+	e  *event.Event
 	// user is the User among the targets, nil when there is none.
 	user *entity
 }
@@ -97,8 +98,8 @@ func (b *build) time() error {
 			b.warn("published is no time: taken from p_event_time")
 		}
 	}
-	if !ok {
-		return ingest.Malformed(ingest.MalformedTime, "published %q is no time", b.in.Published)
+	if !ok || t.Year() < 2000 {
+		return ingest.Malformed(ingest.MalformedTime, "published %q is no time of an event", b.in.Published)
 	}
 	b.e.Time = t
 	return nil
@@ -282,6 +283,7 @@ func tunnelled(tunnels text) bool {
 // context sets session, flow, app and protocol where the handler has not.
 func (b *build) context() {
 	ac, tx := &b.in.AuthenticationContext, &b.in.Transaction
+	// The session in the record is the actor's, also where it ends another's.
 	if b.e.SessionID == "" && !(b.e.Kind == event.SessionEnd && b.e.ByOther()) {
 		b.e.SessionID = first(ac.ExternalSessionID, ac.RootSessionID)
 	}

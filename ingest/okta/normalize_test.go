@@ -152,6 +152,32 @@ func TestConformance(t *testing.T) { ingesttest.Normalizer(t, New(), shapes(t)) 
 
 func FuzzNormalize(f *testing.F) { ingesttest.Fuzz(f, New(), shapes(f)) }
 
+// FuzzValid: whatever the record, an event that comes of it is valid, unless its
+// clock is ahead.
+func FuzzValid(f *testing.F) {
+	for _, path := range fixtures(f) {
+		_, records := readFixture(f, path)
+		for _, r := range records {
+			f.Add([]byte(r.Data))
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		events, err := New().Normalize(record(string(data)))
+		if err != nil {
+			return // FuzzNormalize checks the errors
+		}
+		for _, e := range events {
+			e.Key = "jane@example.com"
+			if e.Time.After(observed) {
+				e.Time = observed
+			}
+			if err := e.Validate(); err != nil {
+				t.Errorf("%v\nrecord: %q", err, data)
+			}
+		}
+	})
+}
+
 // sample is one line of the shared sample events.
 type sample struct {
 	Source event.Source    `json:"source"`

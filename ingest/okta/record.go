@@ -247,6 +247,9 @@ type truth struct{ value *bool }
 // UnmarshalJSON implements json.Unmarshaler.
 func (f *truth) UnmarshalJSON(data []byte) error {
 	f.value = nil
+	if string(data) == "null" {
+		return nil
+	}
 	if b, err := strconv.ParseBool(strings.ToLower(strings.Trim(string(data), `" `))); err == nil {
 		f.value = &b
 	}
@@ -264,8 +267,10 @@ type count struct {
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (c *count) UnmarshalJSON(data []byte) error {
-	n, err := strconv.Atoi(strings.Trim(string(data), `" `))
-	*c = count{n, err == nil}
+	*c = count{}
+	if n, err := strconv.Atoi(strings.Trim(string(data), `" `)); err == nil {
+		*c = count{n, true}
+	}
 	return nil
 }
 
