@@ -268,7 +268,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := Parse("r.yaml", data)
 		if err == nil {
-			if r.ID == "" || len(r.On) == 0 && len(r.when) == 0 {
+			if r.ID == "" || len(r.On) == 0 || len(r.when) == 0 {
 				t.Fatalf("a rule without id or conditions was taken: %q", data)
 			}
 			return

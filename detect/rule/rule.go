@@ -205,6 +205,9 @@ func (p *parsing) trigger() {
 	if n := p.values["on"]; !n.IsZero() {
 		nodes, err := n.List("on")
 		p.fail(err)
+		if err == nil && len(nodes) == 0 {
+			p.fail(n.Errorf("on is empty: list the kinds of event, as in [sign_in]"))
+		}
 		for _, m := range nodes {
 			s, err := m.Text()
 			p.fail(err)
@@ -293,6 +296,9 @@ func (p *parsing) logic() {
 		}
 	}
 	each("when", condition(&r.when))
+	if n := p.values["when"]; !n.IsZero() && len(r.when) == 0 && len(p.errs) == 0 {
+		p.fail(n.Errorf("when is empty: name at least one condition"))
+	}
 	each("unless", condition(&r.unless))
 }
 

@@ -125,6 +125,10 @@ func TestParseErrors(t *testing.T) {
 			"r.yaml:11:9: must be a text, it is a YAML tag: put the text in quotes"},
 		{"two documents", minimal + "---\nid: X\n",
 			"r.yaml:12:3: has a second document: write one file per rule"},
+		{"no conditions", strings.Replace(minimal, "when:\n  weak: attempt.succeeded and not attempt.phishing_resistant", "when: {}", 1),
+			"r.yaml:7:7: when is empty: name at least one condition"},
+		{"no kinds", strings.Replace(minimal, "[sign_in]", "[]", 1),
+			"r.yaml:6:5: on is empty: list the kinds of event, as in [sign_in]"},
 		{"empty", "# nothing\n", "r.yaml:1:1: is empty"},
 	}
 	for _, tt := range tests {
