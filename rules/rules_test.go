@@ -1,6 +1,7 @@
 package rules_test
 
 import (
+	"strings"
 	"testing"
 
 	"stepdown/detect/ruletest"
@@ -17,6 +18,11 @@ func TestRules(t *testing.T) {
 		t.Run(r.Rule+"/"+r.Test, func(t *testing.T) {
 			for _, f := range r.Failures {
 				t.Errorf("%s:%d: %s", r.File, r.Line, f)
+			}
+			for _, a := range r.Alerts {
+				if strings.Contains(a.Title, "not known") || strings.Contains(a.Title, "  ") {
+					t.Errorf("%s:%d: the message does not read well: %s", r.File, r.Line, a.Title)
+				}
 			}
 		})
 	}

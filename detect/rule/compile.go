@@ -37,6 +37,8 @@ type term struct {
 	// fast is the same as a closure; nil where the machine has to do it.
 	fast     func(*Evaluator) bool
 	operands []operand
+	// blank: an empty text was meant as such, and is not a fact that is not known.
+	blank bool
 }
 
 // operand is one fact that a term looks at.
@@ -116,7 +118,8 @@ func (c *compiler) value(name, text string) (term, error) {
 	if t := program.Node().Type(); !showable(t) {
 		return term{}, &problem{0, "cannot be shown: it is " + c.typeName(t)}
 	}
-	return term{name: name, text: text, program: program, needs: c.needs(program.Node())}, nil
+	_, fact := c.vocabulary.facts[pathOf(program.Node())]
+	return term{name: name, text: text, program: program, needs: c.needs(program.Node()), blank: !fact}, nil
 }
 
 // choice compiles text as an expression that yields one of allowed.

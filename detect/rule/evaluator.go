@@ -203,6 +203,9 @@ func (ev *Evaluator) text(r *Rule, t *term) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("evaluate %s of rule %s: %w", t.name, r.ID, err)
 	}
+	if v == "" && t.blank {
+		return "", nil
+	}
 	return show(v), nil
 }
 

@@ -153,7 +153,7 @@ type ContactFacts struct {
 type MeFacts struct {
 	Name string `expr:"name"`
 	Key  string `expr:"key"`
-	// Tier is "" for an ordinary person.
+	// Tier is "standard" for an ordinary person.
 	Tier        string   `expr:"tier" list:"tier"`
 	Populations []string `expr:"populations"`
 	// Privileged: by the directory's tier or by a role that is held.

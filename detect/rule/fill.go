@@ -125,7 +125,7 @@ func (ev *Evaluator) fillOrigin() {
 func (ev *Evaluator) fillMe() {
 	e, l, f := ev.in.Event, ev.in.Ledger, &ev.facts.Me
 	f.Name, f.Key = cmp.Or(l.Name, string(e.Key)), string(e.Key)
-	f.Tier, f.Populations, f.Privileged = string(l.Tier), l.Populations, l.Privileged()
+	f.Tier, f.Populations, f.Privileged = cmp.Or(string(l.Tier), "standard"), l.Populations, l.Privileged()
 	f.FirstSeen, f.Successes = l.First, l.Successes
 }
 

@@ -128,7 +128,7 @@ func closedList(name string) []string {
 			event.ProtocolDeviceCode, event.ProtocolROPC, event.ProtocolTransfer, event.ProtocolNative,
 			event.ProtocolLegacy, event.ProtocolRADIUS, event.ProtocolLDAP})
 	case "tier":
-		return texts([]event.Tier{event.TierPrivileged, event.TierBreakGlass, event.TierService, event.TierShared})
+		return append([]string{"standard"}, texts([]event.Tier{event.TierPrivileged, event.TierBreakGlass, event.TierService, event.TierShared})...)
 	case "method":
 		return texts(event.Methods())
 	case "class":
