@@ -2,10 +2,9 @@ package clickhouse
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -28,18 +27,9 @@ type alertRow struct {
 	json []byte
 }
 
-// Write makes alerts durable. It implements sinks.Sink: alerts that were written are told by their ids and revisions,
-// and of several revisions the highest is the one that queries see.
+// Write makes alerts durable. It implements sinks.Sink: of several revisions of an alert, in whatever order they
+// come, queries see the highest.
 func (s *Store) Write(ctx context.Context, alerts []alert.Alert) error {
-	h := sha256.New()
-	for i := range alerts {
-		fmt.Fprintf(h, "%s@%d\n", alerts[i].ID, alerts[i].Revision)
-	}
-	return s.InsertAlerts(ctx, hex.EncodeToString(h.Sum(nil)), alerts)
-}
-
-// InsertAlerts writes alert revisions; token and errors are as in [Store.InsertEvents].
-func (s *Store) InsertAlerts(ctx context.Context, token string, alerts []alert.Alert) error {
 	rows := make([]alertRow, len(alerts))
 	for i := range alerts {
 		json, err := alert.Encode(&alerts[i])
@@ -48,8 +38,11 @@ func (s *Store) InsertAlerts(ctx context.Context, token string, alerts []alert.A
 		}
 		rows[i] = alertRow{&alerts[i], json}
 	}
-	return insert(ctx, s, target[alertRow]{tableAlerts, alertColumns(), alertSize}, token, rows)
+	return insert(ctx, s, target[alertRow]{tableAlerts, alertColumns(), alertSize, alertVersion}, rows)
 }
+
+// alertVersion names one revision of one alert.
+func alertVersion(h io.Writer, r *alertRow) { fmt.Fprintf(h, "%q %d\n", r.ID, r.Revision) }
 
 func alertSize(r *alertRow) int { return 2 * len(r.json) }
 

@@ -8,8 +8,8 @@
 // # Design, 2026-11
 //
 // Writing is at least once, reading is once. A batch that may or may not have arrived is written again; three things
-// keep it from counting double. A batch has a token, which the server remembers for the last 10 000 batches of a table,
-// so that a retry is not even written. Rows with the same sorting key collapse to the newest when parts are merged.
+// keep it from counting double. A block has a token made of its rows, which the server remembers for the last 10 000
+// blocks of a table, so that a retry is not even written. Rows with the same sorting key collapse to the newest when parts are merged.
 // And queries read FINAL, which collapses what is not merged yet.
 //
 // events is sorted by (day, identity, time, source, tenant, id). The day comes first because both questions carry a time

@@ -2,17 +2,23 @@ package clickhouse
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"time"
 
 	"stepdown/ingest/event"
 )
 
-// InsertEvents writes events. token names this batch: the same events inserted again with the same token are not
-// written twice, and a batch with other events needs another token (topic, partition and offsets make one). It returns
-// *sinks.RefusedError for events that the server will never take; any other error is of the moment, and nothing is
-// promised of the batch until it was inserted again.
-func (s *Store) InsertEvents(ctx context.Context, token string, events []event.Event) error {
-	return insert(ctx, s, target[event.Event]{tableEvents, eventColumns(), eventSize}, token, events)
+// InsertEvents writes events. The same batch inserted again is not written twice, nor are events that are there in
+// another batch counted twice. It returns *sinks.RefusedError for events that the server will never take; any other
+// error is of the moment, and nothing is promised of the batch until it was inserted again.
+func (s *Store) InsertEvents(ctx context.Context, events []event.Event) error {
+	return insert(ctx, s, target[event.Event]{tableEvents, eventColumns(), eventSize, eventVersion}, events)
+}
+
+// eventVersion names one observation of one event.
+func eventVersion(h io.Writer, e *event.Event) {
+	fmt.Fprintf(h, "%q %q %q %d\n", e.Source, e.Tenant, e.ID, e.Observed.UnixNano())
 }
 
 // CountEvents returns the number of events, each counted once.

@@ -2,9 +2,11 @@ package clickhouse
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"strconv"
+	"io"
 	"strings"
 	"time"
 
@@ -70,12 +72,24 @@ type target[R any] struct {
 	columns []column[R]
 	// size is the text of a row in bytes.
 	size func(*R) int
+	// version writes what tells a row from every other and from other versions of itself.
+	version func(io.Writer, *R)
+}
+
+// token names a block by its rows. It does not come from offsets: a topic that was made anew has the offsets of
+// the old one, and the server would take new rows for a repeat.
+func (t target[R]) token(rows []R) string {
+	h := sha256.New()
+	for i := range rows {
+		t.version(h, &rows[i])
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // insert writes rows in blocks that keep to the limits of the configuration. A row that the server refuses is searched
 // for by halving, and all of them are reported in one *sinks.RefusedError; the rows around it are written. After any
-// other error nothing is promised, and the same rows are to be inserted again with the same token.
-func insert[R any](ctx context.Context, s *Store, t target[R], token string, rows []R) error {
+// other error nothing is promised, and the same rows are to be inserted again.
+func insert[R any](ctx context.Context, s *Store, t target[R], rows []R) error {
 	var bad sinks.RefusedError
 	for at := 0; at < len(rows); {
 		end, bytes := at, 0
@@ -83,7 +97,7 @@ func insert[R any](ctx context.Context, s *Store, t target[R], token string, row
 			bytes += t.size(&rows[end])
 			end++
 		}
-		if err := insertHalving(ctx, s, t, token, rows, at, end, &bad); err != nil {
+		if err := insertHalving(ctx, s, t, rows, at, end, &bad); err != nil {
 			return fmt.Errorf("insert into %s: %w", t.table, err)
 		}
 		at = end
@@ -96,9 +110,8 @@ func insert[R any](ctx context.Context, s *Store, t target[R], token string, row
 }
 
 // insertHalving writes rows[at:end] and adds those that are refused to bad.
-func insertHalving[R any](ctx context.Context, s *Store, t target[R], token string, rows []R, at, end int, bad *sinks.RefusedError) error {
-	// The range is part of the token: a repeat makes the same blocks.
-	err := insertBlock(ctx, s, t, token+"/"+strconv.Itoa(at)+"-"+strconv.Itoa(end), rows[at:end])
+func insertHalving[R any](ctx context.Context, s *Store, t target[R], rows []R, at, end int, bad *sinks.RefusedError) error {
+	err := insertBlock(ctx, s, t, rows[at:end])
 	switch {
 	case !refused(err):
 		return err
@@ -107,14 +120,14 @@ func insertHalving[R any](ctx context.Context, s *Store, t target[R], token stri
 		return nil
 	}
 	middle := (at + end) / 2
-	if err := insertHalving(ctx, s, t, token, rows, at, middle, bad); err != nil {
+	if err := insertHalving(ctx, s, t, rows, at, middle, bad); err != nil {
 		return err
 	}
-	return insertHalving(ctx, s, t, token, rows, middle, end, bad)
+	return insertHalving(ctx, s, t, rows, middle, end, bad)
 }
 
 // insertBlock writes rows as one block, all or none of them.
-func insertBlock[R any](ctx context.Context, s *Store, t target[R], token string, rows []R) (err error) {
+func insertBlock[R any](ctx context.Context, s *Store, t target[R], rows []R) (err error) {
 	began := time.Now()
 	defer func() {
 		s.metrics.seconds.WithLabelValues(t.table).Observe(time.Since(began).Seconds())
@@ -127,7 +140,7 @@ func insertBlock[R any](ctx context.Context, s *Store, t target[R], token string
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.WriteTimeout)
 	defer cancel()
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
-		"insert_deduplication_token": token,
+		"insert_deduplication_token": t.token(rows),
 		"async_insert":               0, // acknowledged means written
 		// A back-fill may reach over more months than the server lets a careless client write to at once.
 		"max_partitions_per_insert_block": 1000,
