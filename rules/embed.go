@@ -1,5 +1,3 @@
-// Package rules is the shipped rules: one YAML file each under its area, with its
-// tests inside. It owns the files and nothing else; detect/rule reads them.
 package rules
 
 import (

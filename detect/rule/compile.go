@@ -16,7 +16,7 @@ import (
 	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/vm"
 
-	"stepdown/detect/internal/yamlpos"
+	"stepdown/detect/rule/yamlpos"
 )
 
 // Limits of one expression. They bound what a rule can cost: facts are short

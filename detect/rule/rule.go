@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"stepdown/detect/alert"
-	"stepdown/detect/internal/yamlpos"
+	"stepdown/detect/rule/yamlpos"
 	"stepdown/ingest/event"
 )
 

@@ -8,7 +8,7 @@ import (
 	"path"
 	"slices"
 
-	"stepdown/detect/internal/yamlpos"
+	"stepdown/detect/rule/yamlpos"
 	"stepdown/ingest/event"
 )
 

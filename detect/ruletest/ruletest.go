@@ -10,8 +10,8 @@ import (
 
 	"stepdown/detect"
 	"stepdown/detect/alert"
-	"stepdown/detect/internal/yamlpos"
 	"stepdown/detect/rule"
+	"stepdown/detect/rule/yamlpos"
 )
 
 // settle is how long after its last event a timeline is looked at.

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"stepdown/detect/alert"
-	"stepdown/detect/internal/yamlpos"
 	"stepdown/detect/rule"
+	"stepdown/detect/rule/yamlpos"
 	"stepdown/ingest/event"
 )
 

@@ -1,7 +1,3 @@
-// Package yamlpos reads YAML that people write by hand, strictly: every value
-// knows where it stands, so that an error names file, line and column, down to a
-// character inside a text. It refuses what rule files do not need (anchors,
-// aliases, tags, several documents). Rule files and their tests are read with it.
 package yamlpos
 
 import (
