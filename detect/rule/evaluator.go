@@ -46,7 +46,9 @@ type Verdict struct {
 // Evaluator asks rules about events. It keeps what it needs between calls and is
 // for one goroutine.
 type Evaluator struct {
-	in     Input
+	in Input
+	// now is what the facts call by that name.
+	now    time.Time
 	facts  *Facts
 	filled groups
 	// values are the facts by their id in the vocabulary.
@@ -70,7 +72,7 @@ func NewEvaluator(set *Set) *Evaluator {
 // Eval asks r about in. An error means that the rule could not be evaluated; the
 // verdict is then that it did not match.
 func (ev *Evaluator) Eval(r *Rule, in Input) (Verdict, error) {
-	ev.in, ev.filled = in, 0
+	ev.begin(r, in)
 	for i := range r.when {
 		if ok, err := ev.holds(r, &r.when[i]); !ok || err != nil {
 			return Verdict{}, err
@@ -94,7 +96,7 @@ func (ev *Evaluator) Eval(r *Rule, in Input) (Verdict, error) {
 // Explain is Eval with every condition evaluated and shown, whether or not the
 // rule matched.
 func (ev *Evaluator) Explain(r *Rule, in Input) (Verdict, error) {
-	ev.in, ev.filled = in, 0
+	ev.begin(r, in)
 	v := Verdict{Matched: true}
 	if err := ev.conditions(r, &v); err != nil {
 		return Verdict{}, err
@@ -108,6 +110,15 @@ func (ev *Evaluator) Explain(r *Rule, in Input) (Verdict, error) {
 		}
 	}
 	return v, nil
+}
+
+// begin turns to another input. A sign-in that is judged as a whole is judged as of
+// its success, so that a record that comes later does not move the spans before it.
+func (ev *Evaluator) begin(r *Rule, in Input) {
+	ev.in, ev.filled, ev.now = in, 0, in.Event.Time
+	if a := in.Attempt; r.PerAttempt() && a != nil && !a.Succeeded.IsZero() {
+		ev.now = a.Succeeded
+	}
 }
 
 func (ev *Evaluator) holds(r *Rule, t *term) (bool, error) {

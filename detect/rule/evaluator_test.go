@@ -161,6 +161,21 @@ func TestEvalError(t *testing.T) {
 	}
 }
 
+// TestLateRecordDoesNotMoveNow: a record that completes a sign-in minutes later
+// must not push what happened before it out of its span.
+func TestLateRecordDoesNotMoveNow(t *testing.T) {
+	r, ev := parseRule(t, strings.Replace(minimal, "attempt.succeeded and not attempt.phishing_resistant",
+		`me.strongest.age == "60d" and now == attempt.succeeded_at and event.time != now`, 1))
+	in := person(20)
+	late := event.Event{ID: "late", Source: "okta", Kind: event.FactorChallenge, Outcome: event.Success, Time: clock(12),
+		Key: "ada@example.com", FlowID: "f0"}
+	in = Input{Event: &late, Ledger: in.Ledger, Attempt: in.Ledger.Apply(&late)}
+	v, err := ev.Explain(r, in)
+	if err != nil || !v.Matched {
+		t.Errorf("got %+v, %v, want the time of the success", v, err)
+	}
+}
+
 // TestClosuresAgree compares the two ways to evaluate a condition, over generated
 // conditions and over inputs with and without history.
 func TestClosuresAgree(t *testing.T) {
@@ -190,7 +205,7 @@ func TestClosuresAgree(t *testing.T) {
 		}
 		closures++
 		for i, in := range inputs {
-			ev.in, ev.filled = in, 0
+			ev.begin(&Rule{}, in)
 			ev.fill(term.needs)
 			want, err := ev.machine.Run(term.program, ev.facts)
 			if err != nil {

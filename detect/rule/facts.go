@@ -13,7 +13,8 @@ import "time"
 // something that is not on it is refused when the rule is loaded; the tags "group"
 // say what is filled together.
 type Facts struct {
-	// Now is the time of the event; there is no other clock.
+	// Now is the time of the event; there is no other clock. For a rule that judges
+	// a sign-in as a whole (once_per: attempt) it is when the sign-in succeeded.
 	Now time.Time `expr:"now" group:"event"`
 	// Event is the record that is being judged.
 	Event EventFacts `expr:"event" group:"event"`

@@ -86,7 +86,7 @@ func appFacts(a *event.App) AppFacts {
 
 func (ev *Evaluator) fillEvent() {
 	e, f := ev.in.Event, &ev.facts.Event
-	ev.facts.Now = e.Time
+	ev.facts.Now = ev.now
 	f.ID, f.Kind, f.Action, f.Source = e.ID, string(e.Kind), e.Action, string(e.Source)
 	f.Tenant, f.Stream, f.Time = e.Tenant, e.Stream, e.Time
 	f.Outcome, f.Reason = string(e.Outcome), e.Reason
@@ -131,7 +131,7 @@ func (ev *Evaluator) fillMe() {
 
 // learned reports whether there was something to compare the event with.
 func (ev *Evaluator) learned() bool {
-	l, before, at := ev.in.Ledger, ev.in.Ledger.Successes, ev.in.Event.Time
+	l, before, at := ev.in.Ledger, ev.in.Ledger.Successes, ev.now
 	if a := ev.in.Attempt; a != nil {
 		at = a.First
 		if !a.Succeeded.IsZero() && a.Best() != "" {
@@ -146,7 +146,7 @@ func (ev *Evaluator) authenticator(a *ledger.Authenticator) AuthenticatorFacts {
 		return AuthenticatorFacts{}
 	}
 	return AuthenticatorFacts{Exists: true, Method: string(a.Method), Class: string(a.Method.Class()), Rank: a.Method.Rank(),
-		Name: a.Name, Source: string(a.Source), Since: a.Since, Age: ev.in.Event.Time.Sub(a.Since), LastUsed: a.LastUsed,
+		Name: a.Name, Source: string(a.Source), Since: a.Since, Age: ev.now.Sub(a.Since), LastUsed: a.LastUsed,
 		Uses: a.Uses, Provenance: string(a.Provenance), ByOther: a.ByOther}
 }
 
@@ -319,7 +319,7 @@ func givesAccess(r *ledger.Recovery) bool {
 }
 
 func (ev *Evaluator) fillRecovery() {
-	l, f, now := ev.in.Ledger, &ev.facts.Recovery, ev.in.Event.Time
+	l, f, now := ev.in.Ledger, &ev.facts.Recovery, ev.now
 	*f = RecoveryFacts{}
 	var r *ledger.Recovery
 	for i := range l.Recoveries {
@@ -367,7 +367,7 @@ func (ev *Evaluator) fillSession() {
 	}
 	p := &s.Place
 	*f = SessionFacts{
-		Exists: true, ID: s.ID, Born: s.Born, Age: e.Time.Sub(s.Born),
+		Exists: true, ID: s.ID, Born: s.Born, Age: ev.now.Sub(s.Born),
 		Method: string(s.Method), Rank: s.Method.Rank(), PhishingResistant: s.Method.Class() == event.PhishingResistant,
 		IP: p.IP, Network: p.Network, Country: p.Country, Browser: p.Browser, OS: p.OS,
 	}
@@ -442,10 +442,9 @@ func (ev *Evaluator) fillParts() {
 
 // found is Facts.Found.
 func (ev *Evaluator) found(rules []string, span time.Duration) bool {
-	now := ev.in.Event.Time
 	for i := range ev.in.Ledger.Findings {
 		f := &ev.in.Ledger.Findings[i]
-		if f.Withdrawn || f.Time.After(now) || now.Sub(f.Time) > span {
+		if f.Withdrawn || f.Time.After(ev.now) || ev.now.Sub(f.Time) > span {
 			continue
 		}
 		for _, pattern := range rules {
@@ -467,7 +466,7 @@ func matchID(pattern, id string) bool {
 
 // within is Facts.Within.
 func (ev *Evaluator) within(t time.Time, span time.Duration) bool {
-	age := ev.in.Event.Time.Sub(t)
+	age := ev.now.Sub(t)
 	return !t.IsZero() && age >= 0 && age <= span
 }
 
@@ -476,7 +475,7 @@ func (ev *Evaluator) ago(t time.Time) string {
 	if t.IsZero() {
 		return "never"
 	}
-	return plainDuration(ev.in.Event.Time.Sub(t)) + " ago"
+	return plainDuration(ev.now.Sub(t)) + " ago"
 }
 
 func (ev *Evaluator) strongUsedWithin(span time.Duration) bool {
