@@ -27,10 +27,11 @@
 //
 // # Design, 2026-11: two ways to the same value
 //
-// Evaluating a condition in expr's machine takes an allocation per fact and about
-// 200 ns. Conditions that only compare facts, and that is nearly all, are compiled
-// from the checked syntax tree to Go closures instead, without allocations and ten
-// times faster; whatever the closures do not know runs in the machine. A test
+// A condition over three facts takes expr's machine 770 ns and three allocations,
+// since each fact is read by reflection and boxed. Conditions that only compare
+// facts, and that is nearly all, are compiled from the checked syntax tree to Go
+// closures instead: 12 ns and none. What the closures do not know, and all that is
+// shown of a match, runs in the machine. A test
 // compares the two over generated conditions. Facts are filled in groups, when a
 // condition that names one is first asked.
 package rule
