@@ -112,6 +112,9 @@ func (l *Ledger) signIn(e *event.Event) *Attempt {
 				l.Successes++
 			}
 			l.baseline(a, e.Time)
+		} else if a.Inherited {
+			// How a client asks is a habit even where the proof was carried over.
+			touch(&l.Protocols, string(a.Protocol), e.Time)
 		}
 		l.session(e, a)
 	}
@@ -170,6 +173,9 @@ func (l *Ledger) step(e *event.Event, a *Attempt, f *event.Factor) {
 	}
 	switch f.Method {
 	case event.MethodPush, event.MethodPushNumberMatch:
+		if f.Result == event.Verified && !f.Fresh {
+			break // told again by a later record; nobody was asked
+		}
 		if len(l.Prompts) == maxPrompts {
 			l.Prompts = slices.Delete(l.Prompts, 0, 1)
 		}
@@ -438,32 +444,35 @@ func (l *Ledger) lifecycle(e *event.Event) {
 }
 
 func (l *Ledger) baseline(a *Attempt, at time.Time) {
-	touch := func(list *[]Seen, value string) {
-		if value == "" {
-			return
-		}
-		i := slices.IndexFunc(*list, func(s Seen) bool { return s.Value == value })
-		if i < 0 {
-			if len(*list) == maxSeen {
-				oldest := 0
-				for j := range *list {
-					if (*list)[j].Last.Before((*list)[oldest].Last) {
-						oldest = j
-					}
-				}
-				*list = slices.Delete(*list, oldest, oldest+1)
-			}
-			*list = append(*list, Seen{Value: value, First: at})
-			i = len(*list) - 1
-		}
-		(*list)[i].Last = at
-		(*list)[i].Count++
+	touch(&l.Networks, a.Place.Network, at)
+	touch(&l.Countries, a.Place.Country, at)
+	touch(&l.Devices, a.Place.Device, at)
+	touch(&l.Agents, a.Place.Agent, at)
+	touch(&l.Protocols, string(a.Protocol), at)
+}
+
+// touch counts value in a baseline; over the cap the one that was not seen for
+// longest goes.
+func touch(list *[]Seen, value string, at time.Time) {
+	if value == "" {
+		return
 	}
-	touch(&l.Networks, a.Place.Network)
-	touch(&l.Countries, a.Place.Country)
-	touch(&l.Devices, a.Place.Device)
-	touch(&l.Agents, a.Place.Agent)
-	touch(&l.Protocols, string(a.Protocol))
+	i := slices.IndexFunc(*list, func(s Seen) bool { return s.Value == value })
+	if i < 0 {
+		if len(*list) == maxSeen {
+			oldest := 0
+			for j := range *list {
+				if (*list)[j].Last.Before((*list)[oldest].Last) {
+					oldest = j
+				}
+			}
+			*list = slices.Delete(*list, oldest, oldest+1)
+		}
+		*list = append(*list, Seen{Value: value, First: at})
+		i = len(*list) - 1
+	}
+	(*list)[i].Last = at
+	(*list)[i].Count++
 }
 
 // session remembers the session that a sign-in created, or touches it.

@@ -1,0 +1,424 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"stepdown/cmd/internal/config"
+	"stepdown/detect"
+	"stepdown/detect/rule"
+	"stepdown/ingest"
+	"stepdown/ingest/entra"
+	"stepdown/ingest/event"
+	"stepdown/ingest/file"
+	"stepdown/ingest/identity"
+	"stepdown/ingest/okta"
+	"stepdown/ingest/secret"
+	"stepdown/ingest/stream"
+	"stepdown/ingest/stream/embedded"
+	"stepdown/rules"
+	"stepdown/sinks"
+	"stepdown/sinks/clickhouse"
+	"stepdown/sinks/clickhouse/engine"
+	"stepdown/sinks/ndjson"
+	"stepdown/sinks/slack"
+	"stepdown/sinks/terminal"
+)
+
+// Normalizers are the providers that this build reads, by source.
+func Normalizers() map[event.Source]ingest.Normalizer {
+	return map[event.Source]ingest.Normalizer{
+		"okta":  okta.New(),
+		"entra": entra.New(),
+	}
+}
+
+// sinkMakers make the alert sinks that the configuration asks for.
+func (a *App) sinkMakers() map[string]func() (sinks.Sink, error) {
+	makers := map[string]func() (sinks.Sink, error){}
+	if s := a.cfg.Sinks.Terminal; s.Set {
+		makers["terminal"] = func() (sinks.Sink, error) { return terminal.New(s.Value.Config, a.opts.Stdout, os.Getenv) }
+	}
+	if s := a.cfg.Sinks.NDJSON; s.Set {
+		makers["ndjson"] = func() (sinks.Sink, error) { return ndjson.New(s.Value.Config, a.opts.Stdout) }
+	}
+	if s := a.cfg.Sinks.Slack; s.Set {
+		makers["slack"] = func() (sinks.Sink, error) {
+			store, err := slack.OpenFileStore(filepath.Join(a.cfg.DataDir, "slack.ndjson"))
+			if err != nil {
+				return nil, err
+			}
+			return slack.New(s.Value.Config, store, a.opts.Registerer)
+		}
+	}
+	return makers
+}
+
+// Roles are the parts of the pipeline that a process runs.
+type Roles struct {
+	Collect, Detect, Sink bool
+}
+
+// All is every role.
+func All() Roles { return Roles{Collect: true, Detect: true, Sink: true} }
+
+// Options are what the caller brings beside the configuration.
+type Options struct {
+	Roles   Roles
+	Version string
+	Log     *slog.Logger
+	// Registerer and Gatherer are the process's metrics.
+	Registerer prometheus.Registerer
+	Gatherer   prometheus.Gatherer
+	// Stdout is where the terminal sink and an NDJSON sink with path "-" write.
+	Stdout io.Writer
+	// Sources are inputs beside those of the configuration, by name; the demo
+	// brings its company.
+	Sources map[string]ingest.Source
+	// Sinks are alert sinks beside those of the configuration, by name.
+	Sinks map[string]sinks.Sink
+}
+
+// App is one process of the pipeline.
+type App struct {
+	cfg     *config.Config
+	opts    Options
+	log     *slog.Logger
+	metrics *metrics
+	health  *health
+	now     func() time.Time
+
+	resolver *identity.Resolver
+	engine   *detect.Engine
+	client   *stream.Client
+	broker   string
+	store    *clickhouse.Store
+	embedded *engine.Engine
+	runners  map[string]*sinks.Runner
+	// closers run in reverse order when Run ends.
+	closers []closer
+}
+
+type closer struct {
+	name  string
+	close func(ctx context.Context) error
+}
+
+// New prepares an app: it reads rules and directory and opens no connection.
+func New(cfg *config.Config, opts Options) (*App, error) {
+	a := &App{cfg: cfg, opts: opts, log: opts.Log, metrics: newMetrics(opts.Registerer, opts.Version), now: time.Now}
+	a.health = newHealth(a.metrics.ready)
+	a.metrics.reloadOK.Set(1)
+	var err error
+	if a.resolver, err = identity.New(cfg.Identity); err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	set, err := LoadRules(cfg.Rules)
+	if err != nil {
+		return nil, err
+	}
+	a.engine = detect.NewEngine(set, cfg.Detect, opts.Registerer)
+	return a, nil
+}
+
+// RuleFiles returns the file system that the configuration takes rules from.
+func RuleFiles(cfg config.Rules) fs.FS {
+	if cfg.Dir != "" {
+		return os.DirFS(cfg.Dir)
+	}
+	return rules.Files()
+}
+
+// LoadRules reads and compiles the rules.
+func LoadRules(cfg config.Rules) (*rule.Set, error) {
+	set, err := rule.Load(RuleFiles(cfg))
+	if err != nil {
+		return nil, fmt.Errorf("rules: %w", err)
+	}
+	if len(set.All()) == 0 {
+		return nil, fmt.Errorf("rules: no rule in %s; leave rules.dir out for the shipped ones", cfg.Dir)
+	}
+	return set, nil
+}
+
+// Store is the alert store; nil while there is none.
+func (a *App) Store() *clickhouse.Store { return a.store }
+
+// Broker is the address of the first broker; empty before Open.
+func (a *App) Broker() string { return a.broker }
+
+// Engine is the address of the embedded ClickHouse engine and the file with the
+// password of engine.User; empty where there is none.
+func (a *App) Engine() (address, passwordFile string) {
+	if a.embedded == nil {
+		return "", ""
+	}
+	return a.embedded.Addr(), a.embedded.PasswordFile()
+}
+
+// AdminAddr is the address of the admin server; empty while there is none.
+func (a *App) AdminAddr() string { return a.health.addr() }
+
+// Client is the connection to Kafka; nil before Open.
+func (a *App) Client() *stream.Client { return a.client }
+
+// Ready reports nil when every part is ready, else what is not.
+func (a *App) Ready() error { return a.health.ready() }
+
+// Open connects to what the roles need, starting the embedded broker and engine
+// where the configuration names no others. Close undoes it.
+func (a *App) Open(ctx context.Context) error {
+	if err := os.MkdirAll(a.cfg.DataDir, 0o700); err != nil {
+		return fmt.Errorf("data directory: %w; set data_dir to a directory that this user may write", err)
+	}
+	if err := a.openKafka(ctx); err != nil {
+		return err
+	}
+	if !a.opts.Roles.Sink {
+		return nil
+	}
+	if err := a.openStore(ctx); err != nil {
+		return err
+	}
+	return a.openSinks()
+}
+
+func (a *App) openKafka(ctx context.Context) error {
+	cfg := a.cfg.Kafka
+	own := len(cfg.Brokers) == 0
+	if own {
+		broker, err := embedded.Start(ctx, a.cfg.Broker)
+		if err != nil {
+			return fmt.Errorf("embedded broker: %w", err)
+		}
+		a.onClose("embedded broker", func(context.Context) error { return broker.Close() })
+		cfg.Brokers = []string{broker.Addr()}
+		cfg.Partitions = min(cfg.Partitions, a.cfg.EmbeddedPartitions)
+		a.log.Info("embedded broker started", slog.String("address", broker.Addr()), slog.String("data", a.cfg.Broker.DataDir))
+	}
+	client, err := stream.New(cfg, a.log, a.opts.Registerer)
+	if err != nil {
+		return fmt.Errorf("kafka: %w", err)
+	}
+	a.client, a.broker = client, cfg.Brokers[0]
+	a.onClose("kafka client", func(context.Context) error { return client.Close() })
+	if own {
+		if _, err := client.Apply(ctx); err != nil {
+			return fmt.Errorf("embedded broker: %w", err)
+		}
+	}
+	if err := client.Check(ctx); err != nil {
+		if !own {
+			return fmt.Errorf("kafka: %w; `stepdown topics check` shows the differences, `stepdown topics apply` makes what is missing", err)
+		}
+		return fmt.Errorf("embedded broker: %w", err)
+	}
+	return nil
+}
+
+// openStore connects to ClickHouse. Where the embedded engine is wanted and its
+// library is missing, it says how to get it and goes on without.
+func (a *App) openStore(ctx context.Context) error {
+	if a.cfg.ClickHouse.Disabled {
+		return nil
+	}
+	cfg := a.cfg.ClickHouse.Config
+	if len(cfg.Addresses) == 0 {
+		library, err := engine.Locate(a.cfg.ClickHouse.Engine.Library)
+		if errors.Is(err, engine.ErrNotInstalled) || errors.Is(err, engine.ErrUnsupported) {
+			a.log.Warn("no clickhouse: alerts go to the other sinks only", slog.Any("reason", err))
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("clickhouse.engine.library: %w", err)
+		}
+		ec := a.cfg.ClickHouse.Engine
+		ec.Library = library.Path
+		e, err := engine.Start(ctx, ec, a.log)
+		if err != nil {
+			return fmt.Errorf("embedded clickhouse engine: %w", err)
+		}
+		a.embedded = e
+		a.onClose("clickhouse engine", e.Close)
+		a.health.watch("clickhouse engine", func() error {
+			select {
+			case <-e.Done():
+				return fmt.Errorf("ended: %w; restart stepdown, nothing is lost meanwhile", e.Err())
+			default:
+				return nil
+			}
+		})
+		cfg.Addresses, cfg.Username, cfg.Password = []string{e.Addr()}, engine.User, secret.FromFile(e.PasswordFile())
+	}
+	store, err := clickhouse.Open(ctx, cfg, a.log, a.opts.Registerer)
+	if err != nil {
+		return fmt.Errorf("clickhouse: %w", err)
+	}
+	a.onClose("clickhouse client", func(context.Context) error { return store.Close() })
+	if err := store.Migrate(ctx); err != nil {
+		return fmt.Errorf("clickhouse: %w", err)
+	}
+	a.store = store
+	return nil
+}
+
+// Run runs the roles until ctx ends or one of them cannot go on. It returns nil
+// after a graceful end. Inputs that end (files without follow) do not end it.
+func (a *App) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	if err := a.runAdmin(ctx, g); err != nil {
+		return err
+	}
+	if a.opts.Roles.Sink {
+		a.runSinks(ctx, g)
+	}
+	if a.opts.Roles.Detect {
+		a.runGroup(ctx, g, "detector", stream.GroupConfig{ID: detectorGroup, Topic: a.client.Topics().Events},
+			func(ctx context.Context, p stream.Assignment) (stream.Partition, error) {
+				return openDetector(ctx, a.client, a.engine, p.Partition, a.metrics, a.log, a.now)
+			})
+	}
+	if a.opts.Roles.Collect {
+		if err := a.runCollectors(ctx, g); err != nil {
+			return err
+		}
+	}
+	g.Go(func() error { return a.reloadOnChange(ctx) })
+	return g.Wait()
+}
+
+// runGroup runs one consumer group and keeps its health.
+func (a *App) runGroup(ctx context.Context, g *errgroup.Group, name string, cfg stream.GroupConfig, open func(context.Context, stream.Assignment) (stream.Partition, error)) {
+	a.health.set(name, errors.New("joining its consumer group"))
+	group := a.client.Group(cfg)
+	g.Go(func() error {
+		if err := group.Run(ctx, func(ctx context.Context, p stream.Assignment) (stream.Partition, error) {
+			partition, err := open(ctx, p)
+			a.health.set(name, err)
+			return partition, err
+		}); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	})
+}
+
+// openSinks makes the alert sinks and their runners.
+func (a *App) openSinks() error {
+	all := maps.Clone(a.opts.Sinks)
+	if all == nil {
+		all = map[string]sinks.Sink{}
+	}
+	for name, make := range a.sinkMakers() {
+		sink, err := make()
+		if err != nil {
+			return fmt.Errorf("sinks.%s: %w", name, err)
+		}
+		a.onClose("sink "+name, func(context.Context) error { return sink.Close() })
+		all[name] = sink
+	}
+	if a.store != nil {
+		all[storeAlerts] = a.store // closed as the client that it is
+	}
+	a.runners = map[string]*sinks.Runner{}
+	for name, sink := range all {
+		runner, err := sinks.NewRunner(name, sink, a.cfg.Sinks.Minimum(name), deadAlert(a.client, a.metrics, name), a.log, a.opts.Registerer)
+		if err != nil {
+			return fmt.Errorf("sinks.%s: %w", name, err)
+		}
+		a.runners[name] = runner
+	}
+	return nil
+}
+
+func (a *App) runSinks(ctx context.Context, g *errgroup.Group) {
+	for name, runner := range a.runners {
+		// One goroutine owns a runner, and a partition is one: they take turns.
+		turn := &sync.Mutex{}
+		a.runGroup(ctx, g, "sink "+name, stream.GroupConfig{ID: sinkGroup(name), Topic: a.client.Topics().Alerts},
+			func(context.Context, stream.Assignment) (stream.Partition, error) {
+				return &alertSink{client: a.client, runner: runner, turn: turn, metrics: a.metrics, log: a.log}, nil
+			})
+	}
+	if a.store == nil {
+		return
+	}
+	a.runGroup(ctx, g, "sink clickhouse events", stream.GroupConfig{ID: sinkGroup(storeEvents), Topic: a.client.Topics().Events, MaxBatch: storeBatch, MaxBytes: storeBytes},
+		func(context.Context, stream.Assignment) (stream.Partition, error) {
+			return &eventSink{client: a.client, store: a.store, metrics: a.metrics, log: a.log}, nil
+		})
+}
+
+func (a *App) runCollectors(ctx context.Context, g *errgroup.Group) error {
+	cursors, err := ingest.NewFileCursors(filepath.Join(a.cfg.DataDir, "cursors"))
+	if err != nil {
+		return err
+	}
+	pipeline := ingest.New(a.cfg.Ingest, ingest.Deps{
+		Normalizers: Normalizers(), Identity: a.resolver, Publisher: publisher{a.client}, Cursors: cursors,
+		Registerer: a.opts.Registerer, Log: a.log, Now: a.now,
+	})
+	sources := map[string]ingest.Source{}
+	for name, s := range a.opts.Sources {
+		sources[name] = s
+	}
+	for i := range a.cfg.Inputs {
+		in := &a.cfg.Inputs[i]
+		source, err := file.New(in.File, a.log)
+		if err != nil {
+			return fmt.Errorf("inputs.%s: %w", in.Name, err)
+		}
+		sources[in.Name] = source
+	}
+	// All lanes must exist before the first runs, so that the inputs wait for
+	// each other.
+	collectors := map[string]*ingest.Collector{}
+	for name, source := range sources {
+		collectors[name] = pipeline.Collector(name, source)
+	}
+	for name, c := range collectors {
+		g.Go(func() error {
+			err := c.Run(ctx)
+			switch {
+			case err == nil:
+				a.log.Info("input read to its end", slog.String("input", name))
+			case ctx.Err() != nil:
+				return nil
+			default:
+				return fmt.Errorf("input %s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	return nil
+}
+
+func (a *App) onClose(name string, close func(context.Context) error) {
+	a.closers = append(a.closers, closer{name: name, close: close})
+}
+
+// Close stops what Open and Run made, the last first.
+func (a *App) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	var errs []error
+	for i := len(a.closers) - 1; i >= 0; i-- {
+		if err := a.closers[i].close(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", a.closers[i].name, err))
+		}
+	}
+	a.closers = nil
+	return errors.Join(errs...)
+}

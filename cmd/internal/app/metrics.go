@@ -1,0 +1,45 @@
+package app
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+type metrics struct {
+	buried         *prometheus.CounterVec
+	restoreSeconds prometheus.Histogram
+	reloads        *prometheus.CounterVec
+	reloadOK       prometheus.Gauge
+	ready          prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer, version string) *metrics {
+	f := promauto.With(reg)
+	f.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "stepdown_app_build_info",
+		Help: "Always 1; the label names the version.",
+	}, []string{"version"}).WithLabelValues(version).Set(1)
+	return &metrics{
+		buried: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "stepdown_app_dead_letters_total",
+			Help: "Records of our own topics that were set aside, by role and reason.",
+		}, []string{"role", "reason"}),
+		restoreSeconds: f.NewHistogram(prometheus.HistogramOpts{
+			Name:    "stepdown_app_restore_seconds",
+			Help:    "Time to read a partition's ledgers before its first event.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 4, 8),
+		}),
+		reloads: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "stepdown_app_reloads_total",
+			Help: "Reloads of rules and directory, by result: ok, unchanged, error.",
+		}, []string{"result"}),
+		reloadOK: f.NewGauge(prometheus.GaugeOpts{
+			Name: "stepdown_app_config_last_reload_successful",
+			Help: "1 when the last reload succeeded or there was none.",
+		}),
+		ready: f.NewGauge(prometheus.GaugeOpts{
+			Name: "stepdown_app_ready",
+			Help: "1 when every part is ready, as /-/ready says.",
+		}),
+	}
+}
