@@ -82,7 +82,11 @@ func (s *Shard) judge(r *rule.Rule, in rule.Input, bodies map[alert.ID]judged) {
 	}
 	at := e.Time
 	if stands {
-		if !r.PerAttempt() && v.Severity.Rank() <= alert.Severity(l.Findings[i].Severity).Rank() {
+		// One act that leaves several records (a consent does) is told best by
+		// the last of them; a session that goes on being used elsewhere says
+		// nothing new. Neither becomes milder.
+		worse := v.Severity.Rank() - alert.Severity(l.Findings[i].Severity).Rank()
+		if !r.PerAttempt() && (worse < 0 || worse == 0 && r.OncePer != rule.PerFlow) {
 			return
 		}
 		at = l.Findings[i].Time
