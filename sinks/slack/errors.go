@@ -70,7 +70,9 @@ func (s *Sink) classify(method string, err error) (string, error) {
 	case "message_not_found", "cant_update_message", "edit_window_closed":
 		return resultGone, fmt.Errorf("%s: %w: %s", method, errGone, code)
 	case "channel_not_found", "not_in_channel", "is_archived":
-		return resultRefused, fmt.Errorf("%s: %w: %s: channel %s has to exist and the app has to be a member (/invite it)", method, errRefused, code, s.cfg.Channel)
+		// Not a refusal: the app is invited or the channel mended, and what was
+		// raised meanwhile has to come.
+		return resultMoment, fmt.Errorf("%s: Slack answers %s: channel %s has to exist and the app has to be a member (/invite it)", method, code, s.cfg.Channel)
 	case "restricted_action", "restricted_action_read_only_channel", "restricted_action_non_threadable_channel", "restricted_action_thread_only_channel",
 		"no_text", "invalid_arguments", "invalid_metadata_format", "invalid_metadata_schema", "metadata_too_large", "metadata_must_be_sent_from_app":
 		return resultRefused, fmt.Errorf("%s: %w: %s", method, errRefused, code)

@@ -309,10 +309,8 @@ func TestRefusals(t *testing.T) {
 		code string
 		want string
 	}{
-		{"channel_not_found", "channel_not_found", "/invite"},
-		{"not_in_channel", "not_in_channel", "/invite"},
-		{"is_archived", "is_archived", "is_archived"},
 		{"restricted_action", "restricted_action", "restricted_action"},
+		{"no_text", "no_text", "no_text"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			b := newBench(t)
@@ -334,6 +332,28 @@ func TestRefusals(t *testing.T) {
 			if !errors.As(err, &refused) || !slices.Equal(refused.Indexes, []int{1, 3}) {
 				t.Fatalf("Write = %v, want both revisions of one alert refused", err)
 			}
+		})
+	}
+}
+
+// TestChannelProblemsAreOfTheMoment: what was raised before the app was invited
+// has to come afterwards.
+func TestChannelProblemsAreOfTheMoment(t *testing.T) {
+	for _, code := range []string{"channel_not_found", "not_in_channel", "is_archived"} {
+		t.Run(code, func(t *testing.T) {
+			b := newBench(t)
+			s := b.process(t)
+			b.Fail("chat.postMessage", slacktest.Failure{Error: code})
+			err := s.Write(t.Context(), []alert.Alert{sinktest.Sample()})
+			var refused *sinks.RefusedError
+			if err == nil || errors.As(err, &refused) {
+				t.Fatalf("Write = %v, want an error of the moment", err)
+			}
+			if !strings.Contains(err.Error(), "/invite") {
+				t.Errorf("error %q does not say what to do", err)
+			}
+			write(t, s, sinktest.Sample())
+			b.only(t)
 		})
 	}
 }
