@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
 	"stepdown/cmd/internal/app"
@@ -32,6 +33,7 @@ type demoOptions struct {
 	once    bool
 	output  string
 	dataDir string
+	logsDir string
 	port    int
 	company simulate.Config
 }
@@ -57,6 +59,9 @@ removed at the end unless --data-dir names one.`,
 			if err := opts.company.Validate(); err != nil {
 				return withCode(exitUsage, err)
 			}
+			if opts.logsDir != "" {
+				return c.writeLogs(&opts)
+			}
 			return c.demo(cmd.Context(), &opts)
 		}),
 	}
@@ -64,11 +69,40 @@ removed at the end unless --data-dir names one.`,
 	f.BoolVar(&opts.once, "once", false, "end when all is judged; exit code 0 only if every planted attack has its alert in ClickHouse and nothing else was raised at high or above")
 	f.StringVarP(&opts.output, "output", "o", "table", "table, or json: one object at the end")
 	f.StringVar(&opts.dataDir, "data-dir", "", "keep everything in this directory, and go on there if it was used before")
+	f.StringVar(&opts.logsDir, "logs", "", "only write the simulated providers' logs into this directory, for stepdown replay and normalize")
 	f.IntVar(&opts.port, "broker-port", 0, "port of the embedded broker on 127.0.0.1; 0 takes a free one")
 	f.IntVar(&opts.company.People, "people", opts.company.People, "people in the company")
 	f.IntVar(&opts.company.Days, "days", opts.company.Days, "days to simulate")
 	f.Uint64Var(&opts.company.Seed, "seed", opts.company.Seed, "another seed is another company")
 	return cmd
+}
+
+// writeLogs writes the logs of the simulation and says how to use them.
+func (c *cli) writeLogs(opts *demoOptions) error {
+	company, err := simulate.New(opts.company)
+	if err != nil {
+		return withCode(exitUsage, err)
+	}
+	dir := opts.logsDir
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("--logs: %w", err)
+	}
+	if err := company.WriteFiles(dir); err != nil {
+		return fmt.Errorf("--logs: %w", err)
+	}
+	cfg := config.Default()
+	cfg.Identity = company.Identity(filepath.Join(dir, simulate.FileDirectory))
+	data, err := yaml.Marshal(map[string]any{"identity": cfg.Identity})
+	if err != nil {
+		return fmt.Errorf("encode configuration: %w", err)
+	}
+	file := filepath.Join(dir, "stepdown.yaml")
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		return fmt.Errorf("--logs: %w", err)
+	}
+	fmt.Fprintf(c.Stdout, "written; try\n  stepdown replay -c %s okta=%s entra=%s entra=%s\n", file,
+		filepath.Join(dir, simulate.FileOkta), filepath.Join(dir, simulate.FileEntraSignIns), filepath.Join(dir, simulate.FileEntraAudit))
+	return nil
 }
 
 // demo runs one demonstration from its directory to its verdict.
@@ -107,6 +141,9 @@ func (c *cli) demo(ctx context.Context, opts *demoOptions) (err error) {
 		return err
 	}
 	d := newDemo(c, company, opts)
+	d.say("Simulating %d people over %d days on Okta and Entra ID, with six planted attacks among ordinary noise.", opts.company.People, opts.company.Days)
+	d.say("Real Kafka protocol, detector and ClickHouse, on loopback, in %s.", dir)
+	d.say("AFTER is the time from the deciding record entering the pipeline to its alert in ClickHouse.\n")
 	if _, err := engine.Locate(""); err != nil {
 		d.say("no ClickHouse: %v", err)
 		d.say("going on with the terminal and %s", cfg.Sinks.NDJSON.Value.Path)
@@ -306,7 +343,11 @@ func (d *demo) match(ctx context.Context) error {
 	now := time.Now()
 	for i := range alerts {
 		for _, a := range d.attacks {
-			if a.fits(&alerts[i]) && (a.alert == nil || alerts[i].Severity.Rank() > a.alert.Severity.Rank()) {
+			if !a.fits(&alerts[i]) {
+				continue
+			}
+			// The most severe one, in its latest revision.
+			if a.alert == nil || alerts[i].ID == a.alert.ID || alerts[i].Severity.Rank() > a.alert.Severity.Rank() {
 				if a.alert == nil {
 					a.found = now
 				}

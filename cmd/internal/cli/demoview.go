@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 
@@ -205,7 +206,13 @@ func (d *demo) print(v *verdict) error {
 	d.say("")
 	for _, a := range v.Attacks {
 		if a.Alert != nil {
-			d.say("  %s  %-8s  %s", a.Alert.Rule, a.Alert.Severity, sinks.Clean(a.Alert.Title))
+			for i, line := range wrap(sinks.Clean(a.Alert.Title), d.screen.width()-20) {
+				if i == 0 {
+					d.say("  %s  %-8s  %s", a.Alert.Rule, a.Alert.Severity, line)
+				} else {
+					d.say("  %-15s  %s", "", line)
+				}
+			}
 		}
 	}
 	d.say("")
@@ -275,12 +282,40 @@ func newScreen(out io.Writer) *screen {
 	return s
 }
 
+// width is that of the terminal, 100 elsewhere.
+func (s *screen) width() int {
+	if !s.live {
+		return 100
+	}
+	width, _, err := term.GetSize(s.fd)
+	if err != nil || width < 40 {
+		return 80
+	}
+	return width
+}
+
+// wrap breaks text at spaces into lines of at most width characters, longer
+// words aside.
+func wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		switch {
+		case line == "":
+			line = word
+		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width:
+			lines = append(lines, line)
+			line = word
+		default:
+			line += " " + word
+		}
+	}
+	return append(lines, line)
+}
+
 // redraw replaces what was drawn before.
 func (s *screen) redraw(lines []string) {
-	width, _, err := term.GetSize(s.fd)
-	if err != nil || width < 20 {
-		width = 80
-	}
+	width := s.width()
 	var b strings.Builder
 	if s.lines > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", s.lines)
