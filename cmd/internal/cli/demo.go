@@ -252,9 +252,13 @@ func newDemo(c *cli, company *simulate.Company, opts *demoOptions) *demo {
 // Seek implements ingest.Source.
 func (d *demo) Seek(cursor json.RawMessage) error {
 	if cursor != nil {
-		if err := json.Unmarshal(cursor, &d.sent); err != nil {
+		var at struct {
+			Delivered int `json:"delivered"`
+		}
+		if err := json.Unmarshal(cursor, &at); err != nil {
 			return fmt.Errorf("cursor of the demo: %w", err)
 		}
+		d.sent = at.Delivered
 	}
 	return d.Source.Seek(cursor)
 }
