@@ -13,6 +13,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"stepdown/detect/rule"
+	"stepdown/rules"
 )
 
 const module = "stepdown"
@@ -309,6 +312,23 @@ func TestMetricNames(t *testing.T) {
 	}
 	if n < 10 {
 		t.Fatalf("found %d metrics: the test looks at the wrong thing", n)
+	}
+}
+
+// TestReadmeNamesEveryRule: the table of rules is what people choose by.
+func TestReadmeNamesEveryRule(t *testing.T) {
+	readme, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := rule.Load(rules.Files())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range set.All() {
+		if !strings.Contains(string(readme), "| "+r.ID+" |") {
+			t.Errorf("README.md has no row for %s (%s)", r.ID, r.Title)
+		}
 	}
 }
 
