@@ -3,7 +3,9 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 
@@ -63,12 +65,16 @@ type Input struct {
 	File file.Config `yaml:"file"`
 }
 
+// inputKeys is Input without its methods.
+type inputKeys Input
+
 // UnmarshalYAML decodes an input over its defaults.
 func (i *Input) UnmarshalYAML(unmarshal func(any) error) error {
-	type plain Input
 	i.File = file.DefaultConfig()
-	return unmarshal((*plain)(i))
+	return unmarshal((*inputKeys)(i))
 }
+
+func (*Input) shape() reflect.Type { return reflect.TypeFor[inputKeys]() }
 
 // Rules says where rules come from.
 type Rules struct {
@@ -87,9 +93,9 @@ type ClickHouse struct {
 
 // Sinks are the destinations of alerts beside ClickHouse.
 type Sinks struct {
-	Terminal Optional[Terminal] `yaml:"terminal"`
-	NDJSON   Optional[NDJSON]   `yaml:"ndjson"`
-	Slack    Optional[Slack]    `yaml:"slack"`
+	Terminal Optional[Terminal] `yaml:"terminal,omitzero"`
+	NDJSON   Optional[NDJSON]   `yaml:"ndjson,omitzero"`
+	Slack    Optional[Slack]    `yaml:"slack,omitzero"`
 }
 
 // Terminal is the terminal sink with its defaults.
@@ -180,6 +186,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Log.Format != "logfmt" && c.Log.Format != "json" {
 		wrong("log.format", "is %q; use logfmt or json", c.Log.Format)
+	}
+	if _, _, err := net.SplitHostPort(c.HTTP.Listen); c.HTTP.Listen != "" && err != nil {
+		wrong("http.listen", "is %q; use host:port such as 127.0.0.1:9320, or \"\" to serve nothing", c.HTTP.Listen)
 	}
 	if c.EmbeddedPartitions < 1 {
 		wrong("embedded_partitions", "is %d; use 1 or more", c.EmbeddedPartitions)

@@ -3,11 +3,13 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -46,27 +48,40 @@ func Load(path string) (*Config, error) {
 }
 
 // Parse is Load for bytes; name is the file in errors.
-func Parse(name string, data []byte) (*Config, error) {
+func Parse(name string, data []byte) (cfg *Config, err error) {
 	d := document{file: name}
+	// The library indexes tokens without looking; a file may not stop the process.
+	defer func() {
+		if p := recover(); p != nil {
+			cfg, err = nil, &Error{File: name, Message: fmt.Sprintf("is not YAML: %v", p)}
+		}
+	}()
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
-		return nil, d.decodeError(err)
+		return nil, d.libraryError(err)
 	}
-	switch len(file.Docs) {
+	docs := slices.DeleteFunc(file.Docs, func(doc *ast.DocumentNode) bool { return doc.Body == nil })
+	switch len(docs) {
 	case 0:
 	case 1:
-		d.root = file.Docs[0].Body
+		d.root = docs[0].Body
 	default:
-		return nil, &Error{File: name, Message: "has several YAML documents; write one"}
+		p := docs[1].Body.GetToken().Position
+		return nil, &Error{File: name, Line: p.Line, Column: p.Column, Message: "has a second YAML document; write one"}
 	}
-	cfg := Default()
+	cfg = Default()
 	if d.root != nil {
-		if errs := d.unknown(d.root, reflect.TypeFor[Config](), ""); len(errs) > 0 {
-			return nil, errors.Join(errs...)
+		d.check(d.root, d.root, reflect.TypeFor[Config](), "")
+		if len(d.errs) > 0 {
+			return nil, errors.Join(d.errs...)
 		}
 		if err := yaml.UnmarshalWithOptions(data, cfg, yaml.Strict()); err != nil {
-			return nil, d.decodeError(err)
+			return nil, d.libraryError(err)
 		}
+		// The decoder makes a map anew; what the file does not name keeps its default.
+		settle := Default().Detect.Settle
+		maps.Copy(settle, cfg.Detect.Settle)
+		cfg.Detect.Settle = settle
 	}
 	if err := cfg.Validate(); err != nil {
 		return nil, d.locate(err)
@@ -74,99 +89,159 @@ func Parse(name string, data []byte) (*Config, error) {
 	return cfg, nil
 }
 
-// document is a parsed file, to find places in.
+// document is a parsed file, to find places and mistakes in.
 type document struct {
 	file string
 	root ast.Node
+	errs []error
 }
 
-// decodeError gives the library's error our form.
-func (d *document) decodeError(err error) error {
+// libraryError gives the library's error our form. Its text beyond the first
+// line is a piece of the file, which may hold what must not be repeated.
+func (d *document) libraryError(err error) error {
 	var at interface {
 		GetToken() *token.Token
 		GetMessage() string
 	}
-	if errors.As(err, &at) && at.GetToken() != nil && at.GetToken().Position != nil {
-		p := at.GetToken().Position
-		return &Error{File: d.file, Line: p.Line, Column: p.Column, Path: d.pathAt(p.Line, p.Column), Message: plain(at.GetMessage())}
+	if !errors.As(err, &at) {
+		message, _, _ := strings.Cut(err.Error(), "\n")
+		return &Error{File: d.file, Message: message}
 	}
-	return &Error{File: d.file, Message: plain(err.Error())}
+	message, _, _ := strings.Cut(at.GetMessage(), "\n")
+	e := &Error{File: d.file, Message: message}
+	if t := at.GetToken(); t != nil && t.Position != nil {
+		e.Line, e.Column = max(t.Position.Line, 1), max(t.Position.Column, 1)
+	}
+	return e
 }
 
-// plain says in our words what the decoder says in Go's.
-func plain(message string) string {
-	message, _, _ = strings.Cut(message, "\n")
-	if from, to, ok := strings.Cut(message, " into Go struct field "); ok {
-		_, kind, _ := strings.Cut(to, " of type ")
-		from = strings.TrimPrefix(from, "cannot unmarshal ")
-		return fmt.Sprintf("is a %s, want a %s", from, kindWord(kind))
-	}
-	if from, kind, ok := strings.Cut(message, " into Go value of type "); ok {
-		return fmt.Sprintf("is a %s, want a %s", strings.TrimPrefix(from, "cannot unmarshal "), kindWord(kind))
-	}
-	if strings.HasPrefix(message, "time: ") {
-		return message + "; write a duration such as 90s, 15m or 12h"
-	}
-	return message
-}
+// shaped is a type that decodes itself over its defaults; shape is the type
+// whose keys it takes.
+type shaped interface{ shape() reflect.Type }
 
-func kindWord(kind string) string {
-	switch {
-	case kind == "time.Duration":
-		return "duration such as 90s, 15m or 12h"
-	case strings.HasPrefix(kind, "int"), strings.HasPrefix(kind, "uint"):
-		return "whole number"
-	case strings.HasPrefix(kind, "[]"):
-		return "list"
-	case kind == "bool":
-		return "true or false"
-	case kind == "string":
-		return "text"
-	}
-	return kind
-}
-
-// unknown reports the keys of node that t has no field for.
-func (d *document) unknown(node ast.Node, t reflect.Type, path string) []error {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if o, ok := reflect.New(t).Interface().(optional); ok {
-		t = o.valueType()
-	} else if _, custom := reflect.New(t).Interface().(yaml.InterfaceUnmarshaler); custom {
-		return nil // it refuses what it does not know by itself
-	}
-	var errs []error
+// check reports what is wrong with node as a value of type t: keys that do not
+// exist and values of another kind. The decoder would stop at the first, and
+// does not say where a duration or a secret stands. place is where a value that
+// is not there is told to be missing.
+func (d *document) check(node, place ast.Node, t reflect.Type, path string) {
 	switch n := node.(type) {
-	case *ast.MappingNode:
-		if t.Kind() != reflect.Struct {
-			return nil // a map, or an error that decoding tells better
+	case *ast.AnchorNode:
+		d.check(n.Value, place, t, path)
+		return
+	case *ast.AliasNode, *ast.TagNode:
+		return // the decoder resolves it and finds what is wrong
+	}
+	empty := node.Type() == ast.NullType
+	self := reflect.New(t).Interface()
+	if s, ok := self.(shaped); ok {
+		if empty {
+			// To decode nothing over a value leaves it as it is, off.
+			d.wrong(place, path, "is empty; write {} for the defaults, or leave it out")
+			return
 		}
-		fields := fieldsOf(t)
+		t = s.shape()
+	} else if _, custom := self.(yaml.InterfaceUnmarshaler); custom {
+		if err := yaml.NodeToValue(node, self); err != nil {
+			message, _, _ := strings.Cut(err.Error(), "\n")
+			d.wrong(node, path, "%s", message)
+		}
+		return
+	}
+	switch kind := t.Kind(); {
+	case kind == reflect.Struct && path == "" && empty:
+		d.wrong(node, path, "is null, want keys; an empty file is the defaults")
+	case kind == reflect.Struct && !empty:
+		d.checkStruct(node, t, path)
+	case kind == reflect.Map && !empty:
+		n, ok := node.(*ast.MappingNode)
+		if !ok {
+			d.wrong(node, path, "is %s, want keys", describe(node))
+			return
+		}
 		for _, v := range n.Values {
-			key := v.Key.String()
-			at := join(path, key)
-			i := slices.IndexFunc(fields, func(f field) bool { return f.name == key })
-			if i < 0 {
-				names := make([]string, len(fields))
-				for j, f := range fields {
-					names[j] = f.name
-				}
-				p := v.Key.GetToken().Position
-				errs = append(errs, &Error{File: d.file, Line: p.Line, Column: p.Column, Path: at, Message: "unknown key; " + didYouMean(key, names)})
-				continue
-			}
-			errs = append(errs, d.unknown(v.Value, fields[i].typ, at)...)
+			d.check(v.Value, v.Key, t.Elem(), join(path, keyOf(v)))
 		}
-	case *ast.SequenceNode:
-		if t.Kind() != reflect.Slice {
-			return nil
+	case kind == reflect.Slice && !empty:
+		n, ok := node.(*ast.SequenceNode)
+		if !ok {
+			d.wrong(node, path, "is %s, want a list", describe(node))
+			return
 		}
 		for i, v := range n.Values {
-			errs = append(errs, d.unknown(v, t.Elem(), fmt.Sprintf("%s[%d]", path, i))...)
+			d.check(v, node, t.Elem(), fmt.Sprintf("%s[%d]", path, i))
+		}
+	case kind == reflect.Struct, kind == reflect.Map, kind == reflect.Slice:
+	case empty:
+		d.wrong(place, path, "is empty; leave the key out for the default")
+	default:
+		if want, ok := wants(node, t); !ok {
+			d.wrong(node, path, "is %s, want %s", describe(node), want)
 		}
 	}
-	return errs
+}
+
+func (d *document) checkStruct(node ast.Node, t reflect.Type, path string) {
+	n, ok := node.(*ast.MappingNode)
+	if !ok {
+		d.wrong(node, path, "is %s, want keys", describe(node))
+		return
+	}
+	fields := fieldsOf(t)
+	for _, v := range n.Values {
+		if v.Key.IsMergeKey() {
+			continue
+		}
+		key := keyOf(v)
+		at := join(path, key)
+		i := slices.IndexFunc(fields, func(f field) bool { return f.name == key })
+		if i < 0 {
+			names := make([]string, len(fields))
+			for j, f := range fields {
+				names[j] = f.name
+			}
+			d.wrong(v.Key, at, "unknown key; %s", didYouMean(key, names))
+			continue
+		}
+		d.check(v.Value, v.Key, fields[i].typ, at)
+	}
+}
+
+// keyOf is a key without its quotes.
+func keyOf(v *ast.MappingValueNode) string { return v.Key.GetToken().Value }
+
+func (d *document) wrong(node ast.Node, path, format string, args ...any) {
+	p := node.GetToken().Position
+	d.errs = append(d.errs, &Error{File: d.file, Line: p.Line, Column: p.Column, Path: path, Message: fmt.Sprintf(format, args...)})
+}
+
+// wants reports whether a scalar can be decoded into t, and what t takes.
+func wants(node ast.Node, t reflect.Type) (want string, ok bool) {
+	is := node.Type()
+	decodes := yaml.NodeToValue(node, reflect.New(t).Interface()) == nil
+	switch {
+	case t == reflect.TypeFor[time.Duration]():
+		return "a duration such as 90s, 15m or 12h", decodes && is == ast.StringType
+	case t.Kind() == reflect.Bool:
+		return "true or false", decodes
+	case t.Kind() == reflect.String:
+		return "text", decodes
+	}
+	return "a whole number", decodes && is == ast.IntegerType
+}
+
+// describe is what a node is, for "is …, want …".
+func describe(node ast.Node) string {
+	switch node.Type() {
+	case ast.MappingType:
+		return "a section of keys"
+	case ast.SequenceType:
+		return "a list"
+	case ast.StringType:
+		return strconv.Quote(node.GetToken().Value)
+	case ast.LiteralType:
+		return "a text of several lines"
+	}
+	return node.GetToken().Value
 }
 
 type field struct {
@@ -269,7 +344,7 @@ func child(node ast.Node, step string) (ast.Node, *token.Token) {
 	switch n := node.(type) {
 	case *ast.MappingNode:
 		for _, v := range n.Values {
-			if v.Key.String() == step {
+			if keyOf(v) == step {
 				return v.Value, v.Key.GetToken()
 			}
 		}
@@ -279,33 +354,4 @@ func child(node ast.Node, step string) (ast.Node, *token.Token) {
 		}
 	}
 	return nil, nil
-}
-
-// pathAt returns the YAML path of the value at a place.
-func (d *document) pathAt(line, column int) string {
-	best := ""
-	var walk func(node ast.Node, path string)
-	walk = func(node ast.Node, path string) {
-		if t := node.GetToken(); t != nil && t.Position != nil && t.Position.Line == line && t.Position.Column == column {
-			best = path
-		}
-		switch n := node.(type) {
-		case *ast.MappingNode:
-			for _, v := range n.Values {
-				at := join(path, v.Key.String())
-				if t := v.Key.GetToken(); t.Position.Line == line && best == "" {
-					best = at
-				}
-				walk(v.Value, at)
-			}
-		case *ast.SequenceNode:
-			for i, v := range n.Values {
-				walk(v, fmt.Sprintf("%s[%d]", path, i))
-			}
-		}
-	}
-	if d.root != nil {
-		walk(d.root, "")
-	}
-	return best
 }

@@ -2,18 +2,19 @@ package config
 
 import "reflect"
 
-// Optional is a section that is in force when the file has it: an empty section
-// takes its defaults.
+// Optional is a section that is in force when the file has it; {} takes its
+// defaults.
 type Optional[T any] struct {
 	// Set is true when the file has the section.
 	Set   bool
 	Value T
 }
 
-// optional lets the loader see through Optional.
-type optional interface{ valueType() reflect.Type }
+func (*Optional[T]) shape() reflect.Type { return reflect.TypeFor[T]() }
 
-func (*Optional[T]) valueType() reflect.Type { return reflect.TypeFor[T]() }
+// IsZero reports whether the section is absent, so that it is left out where a
+// configuration is printed.
+func (o Optional[T]) IsZero() bool { return !o.Set }
 
 // UnmarshalYAML decodes the section over its defaults.
 func (o *Optional[T]) UnmarshalYAML(unmarshal func(any) error) error {
@@ -21,13 +22,8 @@ func (o *Optional[T]) UnmarshalYAML(unmarshal func(any) error) error {
 	return unmarshal(&o.Value)
 }
 
-// MarshalYAML leaves an absent section out.
-func (o Optional[T]) MarshalYAML() (any, error) {
-	if !o.Set {
-		return nil, nil
-	}
-	return o.Value, nil
-}
+// MarshalYAML encodes the section as it is written.
+func (o Optional[T]) MarshalYAML() (any, error) { return o.Value, nil }
 
 // SetDefault puts the section in force with its defaults.
 func (o *Optional[T]) SetDefault() {
