@@ -19,123 +19,131 @@ const evidenceSpan = 24 * time.Hour
 // maxEvidence caps the evidence of one alert.
 const maxEvidence = 10
 
-// judged is what a rule said about one anchor during a fold.
-type judged struct {
-	body      *alert.Alert
-	hash      uint64
-	readyAt   time.Time
-	withdrawn bool
-}
-
-// step folds e into l and lets the rules speak. What they say is kept in the
-// ledger's findings and, when bodies is not nil, as alerts in bodies.
-func (s *Shard) step(l *ledger.Ledger, e *event.Event, bodies map[alert.ID]judged) {
+// step folds e into l, lets the rules speak, and returns whether that changed the
+// findings of l. What they say is put down there and in s.found.
+func (s *Shard) step(l *ledger.Ledger, e *event.Event) bool {
 	attempt := l.Apply(e)
 	in := rule.Input{Event: e, Ledger: l, Attempt: attempt}
+	spoke := false
 	for _, r := range s.set.For(e.Kind) {
 		// A sign-in is judged when it has succeeded, below.
 		if attempt == nil || !r.PerAttempt() {
-			s.judge(r, in, bodies)
+			spoke = s.judge(r, in) || spoke
 		}
 	}
 	if attempt == nil || attempt.Succeeded.IsZero() {
-		return
+		return spoke
 	}
 	// Every record of a sign-in that succeeded judges it again: the stronger
 	// factor may come after the session.
 	for _, r := range s.set.For(event.SignIn) {
 		if r.PerAttempt() {
-			s.judge(r, in, bodies)
+			spoke = s.judge(r, in) || spoke
 		}
 	}
+	return spoke
 }
 
-func (s *Shard) judge(r *rule.Rule, in rule.Input, bodies map[alert.ID]judged) {
+// judge asks r about in, and returns whether that changed the findings.
+func (s *Shard) judge(r *rule.Rule, in rule.Input) bool {
 	if s.errors[r.ID] >= maxRuleErrors {
-		return
+		return false
 	}
 	v, err := s.evaluator.Eval(r, in)
 	if err != nil {
-		s.errors[r.ID]++
-		s.engine.metrics.ruleErrors.WithLabelValues(r.ID).Inc()
-		return
+		s.fails(r)
+		return false
 	}
 	l, e := in.Ledger, in.Event
-	anchor := v.Anchor
-	if !v.Matched && r.PerAttempt() && in.Attempt != nil {
-		anchor = in.Attempt.ID
-	}
-	if anchor == "" {
-		return
-	}
-	id := alert.NewID(r.ID, e.Key, anchor)
-	i := slices.IndexFunc(l.Findings, func(f ledger.Finding) bool { return f.AlertID == string(id) })
-	stands := i >= 0 && !l.Findings[i].Withdrawn
 	if !v.Matched {
-		if stands && r.PerAttempt() {
-			l.Findings[i].Withdrawn = true
-			if bodies != nil {
-				bodies[id] = judged{withdrawn: true}
-			}
+		// A sign-in that turns out better takes back what was said of it.
+		if !r.PerAttempt() || in.Attempt == nil {
+			return false
 		}
-		return
+		f := l.Standing(r.ID, in.Attempt.ID)
+		if f == nil {
+			return false
+		}
+		f.Withdrawn = true
+		s.put(finding{alert.NewID(r.ID, e.Key, f.Anchor), judgement{Withdrawn: true}})
+		return true
 	}
 	at := e.Time
-	if stands {
-		// One act that leaves several records (a consent does) is told best by
-		// the last of them; a session that goes on being used elsewhere says
-		// nothing new. Neither becomes milder.
-		worse := v.Severity.Rank() - alert.Severity(l.Findings[i].Severity).Rank()
-		if !r.PerAttempt() && (worse < 0 || worse == 0 && r.OncePer != rule.PerFlow) {
-			return
+	f := l.Standing(r.ID, v.Anchor)
+	if f != nil && !r.PerAttempt() {
+		if v.Severity.Rank() <= alert.Severity(f.Severity).Rank() {
+			return false
 		}
-		at = l.Findings[i].Time
-	} else if s.suppressed(l, r, &v, string(id), at) {
-		if bodies != nil {
+		if e.Time.Sub(f.Time) > ledger.AttemptSpan {
+			// What was said that long ago stays as it is, and somebody may have
+			// closed it: that it got worse is a finding of its own.
+			v.Anchor += ":" + string(v.Severity)
+			if f = l.Standing(r.ID, v.Anchor); f != nil {
+				return false
+			}
+		}
+	}
+	if f != nil {
+		at = f.Time
+	} else if suppressed(l, r, &v, at) {
+		if s.placing != nil && e == &s.placing.event {
 			s.engine.metrics.suppressed.WithLabelValues(r.ID).Inc()
 		}
-		return
+		return false
 	}
-	l.Find(ledger.Finding{AlertID: string(id), Rule: r.ID, Anchor: anchor, Severity: string(v.Severity), By: v.By, Time: at})
-	if bodies == nil {
-		return
-	}
-	body := s.alert(r, in, &v, id, anchor, at)
-	hash, err := hashBody(body)
+	l.Find(ledger.Finding{Rule: r.ID, Anchor: v.Anchor, Severity: string(v.Severity), By: v.By, Time: at})
+	id := alert.NewID(r.ID, e.Key, v.Anchor)
+	body := s.alert(r, in, &v, id, at)
+	hash, size, err := hashBody(body)
 	if err != nil {
-		s.engine.metrics.ruleErrors.WithLabelValues(r.ID).Inc()
-		return
+		s.fails(r)
+		return true
 	}
-	j := judged{body: body, hash: hash}
+	j := judgement{Hash: hash, Body: body, Size: size}
 	if a := in.Attempt; a != nil && r.PerAttempt() && (a.Best().Rank() <= event.MethodPassword.Rank() || a.Pending()) {
 		// The factor is not stated yet; later records may tell of a better one.
-		j.readyAt = a.Succeeded.Add(s.engine.config.settle(e.Source))
+		j.ReadyAt = a.Succeeded.Add(s.engine.config.settle(e.Source))
 	}
-	bodies[id] = j
+	s.put(finding{id, j})
+	return true
+}
+
+func (s *Shard) fails(r *rule.Rule) {
+	s.errors[r.ID]++
+	s.engine.metrics.ruleErrors.WithLabelValues(r.ID).Inc()
+}
+
+// put takes down what was found, in place of what was found of it before.
+func (s *Shard) put(f finding) {
+	if i := slices.IndexFunc(s.found, func(o finding) bool { return o.id == f.id }); i >= 0 {
+		s.found[i] = f
+		return
+	}
+	s.found = append(s.found, f)
 }
 
 // suppressed reports whether the rule has said as much of this identity shortly
 // before.
-func (s *Shard) suppressed(l *ledger.Ledger, r *rule.Rule, v *rule.Verdict, id string, at time.Time) bool {
+func suppressed(l *ledger.Ledger, r *rule.Rule, v *rule.Verdict, at time.Time) bool {
 	if v.SuppressFor <= 0 {
 		return false
 	}
 	return slices.ContainsFunc(l.Findings, func(f ledger.Finding) bool {
-		return f.Rule == r.ID && f.AlertID != id && !f.Withdrawn && f.By == v.By &&
+		return f.Rule == r.ID && f.Anchor != v.Anchor && !f.Withdrawn && f.By == v.By &&
 			!f.Time.After(at) && at.Sub(f.Time) < v.SuppressFor &&
 			alert.Severity(f.Severity).Rank() >= v.Severity.Rank()
 	})
 }
 
 // alert builds the body of a finding from what is known now.
-func (s *Shard) alert(r *rule.Rule, in rule.Input, v *rule.Verdict, id alert.ID, anchor string, at time.Time) *alert.Alert {
+func (s *Shard) alert(r *rule.Rule, in rule.Input, v *rule.Verdict, id alert.ID, at time.Time) *alert.Alert {
 	l, e, attempt := in.Ledger, in.Event, in.Attempt
 	a := &alert.Alert{
 		Schema: alert.SchemaVersion, ID: id, State: alert.Open,
 		RuleID: r.ID, RuleVersion: r.Version, RuleTitle: r.Title,
 		Severity: v.Severity, Title: v.Title, Reason: v.Reason,
 		Time: at, First: at, Observed: e.Observed,
-		Key: e.Key, Identity: card(l, e), Source: e.Source, Tenant: e.Tenant, Anchor: anchor,
+		Key: e.Key, Identity: card(l, e), Source: e.Source, Tenant: e.Tenant, Anchor: v.Anchor,
 		Endpoint: e.Endpoint, UserAgent: e.UserAgent, App: e.App, SessionID: e.SessionID,
 		Conditions: v.Conditions,
 		Tags:       r.Tags, FalsePositives: r.FalsePositives, Runbook: r.Runbook, References: r.References,

@@ -25,10 +25,18 @@ type Shard struct {
 
 	identities map[event.Key]*history
 	dirty      []event.Key
-	// clock is how far event time has come in this partition.
+	// newest is the time of the newest event that was read: a function of the log,
+	// so that what an event says at once it says at once in every reading. clock
+	// is that, or further where nothing was read for a while.
+	newest time.Time
 	clock  time.Time
 	timers timers
 	out    []alert.Alert
+
+	// found is what the rules said during the present fold, and placing the event
+	// that it is for.
+	found   []finding
+	placing *entry
 }
 
 // NewShard returns an empty shard.
@@ -38,199 +46,282 @@ func NewShard(e *Engine) *Shard {
 
 // Apply takes one event of the partition. offset orders the partition's events
 // and makes a repeat after a restart harmless: an identity skips what it has
-// applied. e must be valid and is not kept. An error means that state could not
-// be computed; nothing was applied.
+// applied. e must be valid and is not kept, but what it points at is, and must
+// not change afterwards. An error means that no ledger can take e; nothing was
+// applied.
 func (s *Shard) Apply(e *event.Event, offset int64) error {
+	if !foldable(e) {
+		return fmt.Errorf("apply event %s: it is not valid", e.ID)
+	}
 	s.takeRules()
 	h := s.identities[e.Key]
 	if h == nil {
 		h = newHistory()
+		h.set = s.set
 		s.identities[e.Key] = h
 		s.engine.metrics.identities.Inc()
 	}
 	if offset <= h.offset {
 		s.engine.metrics.events.WithLabelValues(placedApplied).Inc()
+		s.tick(e.Time)
 		return nil
 	}
-	digest, err := e.Digest()
-	if err != nil {
-		return err
+	if h.head == nil || h.set != s.set {
+		s.fold(e.Key, h)
 	}
-	n := entry{Event: *e, Digest: digest}
-	// What no rule reads is not kept: it is what an attacker can make long.
-	n.Event.Raw, n.Event.Warnings, n.Event.UserAgent.Raw = nil, nil, ""
-	if p := n.Event.Policy; p != nil {
-		c := *p
-		c.Before, c.After = "", ""
-		n.Event.Policy = &c
-	}
-	placement := s.place(h, n)
+	placement := s.place(h, newEntry(e))
 	h.offset = offset
 	s.engine.metrics.events.WithLabelValues(placement).Inc()
 	s.markDirty(e.Key, h)
-	s.Advance(e.Time)
+	s.tick(e.Time)
 	return nil
 }
 
+// foldable reports whether e has what a ledger looks at without asking; every
+// valid event has.
+func foldable(e *event.Event) bool {
+	switch e.Kind {
+	case event.ConsentGrant, event.ConsentRevoke:
+		return e.Key != "" && e.Consent != nil
+	case event.RoleChange:
+		return e.Key != "" && e.Role != nil
+	}
+	return e.Key != ""
+}
+
 // place puts n into h and judges what that changes.
-func (s *Shard) place(h *history, n entry) string {
-	if i := h.find(&n); i >= 0 {
-		old := &h.window[i]
+func (s *Shard) place(h *history, n *entry) string {
+	key := n.event.Key
+	cut := h.last().Add(-s.engine.config.Lateness)
+	placement := placedLate
+	if i := h.find(n); i >= 0 {
+		old := h.window[i]
 		// A redelivery says nothing new. Of two versions the one that was
 		// observed later holds, whichever comes first; read at the same moment,
 		// the one that was written later.
-		if old.Digest == n.Digest || n.Event.Observed.Before(old.Event.Observed) {
+		if n.event.Observed.Before(old.event.Observed) {
 			return placedDuplicate
 		}
-		h.window = slices.Delete(h.window, i, i+1)
-		h.insert(n)
-		s.refold(n.Event.Key, h)
-		return placedRewritten
-	}
-	if slices.Contains(h.remembered, n.hash()) {
+		if old.says(n) {
+			old.event.Observed = n.event.Observed
+			return placedDuplicate
+		}
+		h.remove(i)
+		placement = placedRewritten
+	} else if slices.Contains(h.remembered, n.hash) {
 		return placedDuplicate
 	}
-	if cut := h.head.Last.Add(-s.engine.config.Lateness); n.Event.Time.Before(cut) && !h.head.Last.IsZero() {
+	if n.event.Time.Before(cut) || n.event.Time.Before(h.base.Last) {
 		// Too late to be put in its place. What it says of the identity still
-		// counts, and it is judged by what is known now.
-		bodies := map[alert.ID]judged{}
-		s.step(h.base, &n.Event, bodies)
-		h.remember(&n)
-		h.head = h.base.Clone()
-		for i := range h.window {
-			s.step(h.head, &h.window[i].Event, bodies)
-		}
-		s.settle(n.Event.Key, h, bodies, false)
-		return placedTooLate
-	}
-	if h.insert(n) {
-		bodies := map[alert.ID]judged{}
-		s.step(h.head, &n.Event, bodies)
-		s.settle(n.Event.Key, h, bodies, false)
+		// counts, and it is judged by what is known of the time before the window.
+		s.rebase(h, n, true)
+		h.remember(n)
+		placement = placedTooLate
+	} else if h.insert(n) && placement != placedRewritten {
+		s.found, s.placing = s.found[:0], n
+		n.quiet = !s.step(h.head, &n.event)
+		s.settle(key, h, false)
 		s.finalize(h)
 		return placedInOrder
 	}
-	s.refold(n.Event.Key, h)
-	return placedLate
+	s.engine.metrics.refolds.Inc()
+	s.placing = n
+	s.fold(key, h)
+	return placement
 }
 
-// refold computes head anew and compares what the rules say with what was said.
-func (s *Shard) refold(key event.Key, h *history) {
-	s.engine.metrics.refolds.Inc()
-	bodies := map[alert.ID]judged{}
-	h.head = h.base.Clone()
-	for i := range h.window {
-		s.step(h.head, &h.window[i].Event, bodies)
+// fold computes head anew and compares what the rules say with what was said.
+func (s *Shard) fold(key event.Key, h *history) {
+	s.found = s.found[:0]
+	h.head, h.set = h.base.Clone(), s.set
+	for _, n := range h.window {
+		n.quiet = !s.step(h.head, &n.event)
 	}
-	s.settle(key, h, bodies, true)
+	s.settle(key, h, true)
 	s.finalize(h)
 }
 
-// finalize moves what is older than the lateness from the window into base.
+// rebase folds n into base, and takes down what base says now. A finding that
+// nobody knows of begins only when fresh.
+func (s *Shard) rebase(h *history, n *entry, fresh bool) {
+	s.found = s.found[:0]
+	s.step(h.base, &n.event)
+	for i := range s.found {
+		f := &s.found[i]
+		if m := h.emission(f.id, fresh && !f.Withdrawn); m != nil {
+			m.Settled, m.Base = m.Now.same(&f.judgement), nil
+			if !m.Settled {
+				base := f.judgement
+				m.Base = &base
+			}
+		}
+	}
+}
+
+// finalize moves what is older than the lateness from the window into base, and
+// forgets what cannot change any more.
 func (s *Shard) finalize(h *history) {
-	cut := h.head.Last.Add(-s.engine.config.Lateness)
-	n := 0
-	for n < len(h.window) && (h.window[n].Event.Time.Before(cut) || len(h.window)-n > s.engine.config.WindowEvents) {
-		if !h.window[n].Event.Time.Before(cut) {
+	cut := h.last().Add(-s.engine.config.Lateness)
+	for len(h.window) > 0 {
+		n := h.window[0]
+		final := n.event.Time.Before(cut)
+		if !final && len(h.window) <= s.engine.config.WindowEvents && h.bytes <= maxWindowBytes {
+			break
+		}
+		if !final {
 			s.engine.metrics.overflows.Inc()
 		}
-		s.step(h.base, &h.window[n].Event, nil)
-		h.remember(&h.window[n])
-		n++
+		if n.quiet {
+			// No rule had anything to say of it, nor will it now.
+			h.base.Apply(&n.event)
+		} else {
+			s.rebase(h, n, false)
+		}
+		h.remember(n)
+		h.remove(0)
 	}
-	if n > 0 {
-		h.window = slices.Delete(h.window, 0, n)
-	}
-	// A sign-in may be judged again for AttemptSpan after it began; older
-	// findings are final and need only their revision.
-	keep := cut.Add(-ledger.AttemptSpan)
+	s.forget(h, cut.Add(-ledger.AttemptSpan))
+}
+
+// forget drops the bodies of findings from before since that base agrees with: a
+// sign-in may be judged again for AttemptSpan after it began, and then no more.
+// Over the bounds of a history the oldest go earlier.
+func (s *Shard) forget(h *history, since time.Time) {
+	size := 0
 	for i := range h.emissions {
-		if m := &h.emissions[i]; m.Revision > 0 && m.Time.Before(keep) {
-			m.Body = nil
-		}
-	}
-	if len(h.emissions) > ledger.MaxFindings {
-		h.emissions = slices.DeleteFunc(h.emissions, func(m emission) bool { return m.Revision > 0 && m.Body == nil })
-	}
-}
-
-// settle compares bodies, what the rules said during a fold, with what was
-// emitted. whole tells that the fold was over the whole window, so that what is
-// missing in bodies has vanished.
-func (s *Shard) settle(key event.Key, h *history, bodies map[alert.ID]judged, whole bool) {
-	ids := make([]alert.ID, 0, len(bodies))
-	for id := range bodies {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
-		j := bodies[id]
-		m := h.emission(id)
-		switch {
-		case j.withdrawn && m != nil:
-			s.withdraw(h, m)
-		case j.withdrawn:
-		case m == nil:
-			h.emissions = append(h.emissions, emission{ID: id, Hash: j.hash, Time: j.body.Time, ReadyAt: j.readyAt, Body: j.body})
-			s.emit(key, &h.emissions[len(h.emissions)-1])
-		case m.Hash != j.hash || m.Withdrawn:
-			m.Hash, m.Time, m.ReadyAt, m.Body, m.Withdrawn = j.hash, j.body.Time, j.readyAt, j.body, false
-			s.emit(key, m)
-		}
-	}
-	if !whole || len(h.window) == 0 {
-		return
-	}
-	since := h.window[0].Event.Time
-	for i := len(h.emissions) - 1; i >= 0; i-- {
 		m := &h.emissions[i]
-		if _, said := bodies[m.ID]; !said && !m.Time.Before(since) && !m.Withdrawn {
-			s.withdraw(h, m)
+		if m.Settled && m.Time.Before(since) {
+			s.close(m)
+		}
+		size += m.bodySize()
+	}
+	h.emissions = slices.DeleteFunc(h.emissions, func(m emission) bool {
+		return m.Now.Body == nil && m.Now.Withdrawn && m.Settled && !m.Said
+	})
+	for i := 0; i < len(h.emissions) && (size > maxBodyBytes || len(h.emissions)-i > maxEmissions); i++ {
+		if m := &h.emissions[i]; m.bodySize() > 0 {
+			size -= m.bodySize()
+			s.close(m)
+			s.engine.metrics.overflows.Inc()
+		}
+	}
+	for len(h.emissions) > maxEmissions {
+		h.floor = max(h.floor, h.emissions[0].Revision)
+		h.emissions = slices.Delete(h.emissions, 0, 1)
+	}
+}
+
+// close makes a finding final: it stays as it is.
+func (s *Shard) close(m *emission) {
+	if !m.Said && !m.Now.Withdrawn && m.Now.Body != nil {
+		s.handOn(m, alert.Open)
+	}
+	m.Now.Body, m.Now.Size = nil, 0
+	m.Settled, m.Base = true, nil
+}
+
+// settle compares what the rules said during a fold with what was emitted. whole
+// tells that the fold was over the whole window, so that what they did not say
+// is as base has it.
+func (s *Shard) settle(key event.Key, h *history, whole bool) {
+	for i := range s.found {
+		f := &s.found[i]
+		if m := h.emission(f.id, !f.Withdrawn); m != nil {
+			s.revise(key, m, f.judgement)
+		}
+	}
+	if !whole {
+		return
+	}
+	for i := range h.emissions {
+		m := &h.emissions[i]
+		if !m.Settled && !slices.ContainsFunc(s.found, func(f finding) bool { return f.id == m.ID }) {
+			s.revise(key, m, *m.Base)
 		}
 	}
 }
 
-// emit hands a finding on when it is ready, or sets a timer.
-func (s *Shard) emit(key event.Key, m *emission) {
-	if m.Revision == 0 && m.ReadyAt.After(s.clock) {
-		heap.Push(&s.timers, timer{at: m.ReadyAt, key: key})
+// revise takes over what head says of a finding now, and hands it on.
+func (s *Shard) revise(key event.Key, m *emission, now judgement) {
+	if m.Now.same(&now) {
+		if !m.Said && !now.Withdrawn && !now.ReadyAt.Equal(m.Now.ReadyAt) {
+			m.Now.ReadyAt = now.ReadyAt
+			s.offer(key, m)
+		}
 		return
 	}
-	m.Revision++
-	change := "amended"
-	if m.Revision == 1 {
-		change = "raised"
+	if now.Withdrawn {
+		// It is withdrawn in the words in which it was raised.
+		now.Body, now.Size = m.Now.Body, m.Now.Size
 	}
-	a := *m.Body
-	a.Revision = m.Revision
+	if now.Body == nil {
+		return // final
+	}
+	switch {
+	case m.Settled:
+		was := m.Now
+		m.Settled, m.Base = false, &was
+	case m.Base.same(&now):
+		m.Settled, m.Base = true, nil
+	}
+	m.Now, m.Time = now, now.Body.Time
+	m.Revision++
+	s.offer(key, m)
+}
+
+// offer hands a finding on when it is ready, or sets a timer. One that was taken
+// back before anybody heard of it is not spoken of.
+func (s *Shard) offer(key event.Key, m *emission) {
+	switch {
+	case m.Now.Withdrawn && m.Said:
+		s.handOn(m, alert.Withdrawn)
+	case m.Now.Withdrawn:
+	case !m.Said && m.Now.ReadyAt.After(s.newest):
+		heap.Push(&s.timers, timer{at: m.Now.ReadyAt, key: key})
+	default:
+		s.handOn(m, alert.Open)
+	}
+}
+
+func (s *Shard) handOn(m *emission, state alert.State) {
+	a := *m.Now.Body
+	a.State, a.Revision = state, m.Revision
+	change := "amended"
+	switch {
+	case state == alert.Withdrawn:
+		change = "withdrawn"
+	case !m.Said:
+		// People read a first revision that is higher as an amendment.
+		change, a.Revision = "raised", m.Floor+1
+	}
+	m.Said = true
 	s.out = append(s.out, a)
 	s.engine.metrics.alerts.WithLabelValues(a.RuleID, change).Inc()
 }
 
-// withdraw takes a finding back; one that was never handed on is forgotten.
-func (s *Shard) withdraw(h *history, m *emission) {
-	if m.Withdrawn {
-		return
+// tick moves the clock to the time of an event that was read.
+func (s *Shard) tick(t time.Time) {
+	if t.After(s.newest) {
+		s.newest = t
+		s.wake(t)
 	}
-	if m.Revision == 0 || m.Body == nil {
-		h.emissions = slices.DeleteFunc(h.emissions, func(o emission) bool { return o.ID == m.ID })
-		return
+	if t.After(s.clock) {
+		s.clock = t
 	}
-	m.Withdrawn = true
-	m.Revision++
-	a := *m.Body
-	a.Revision, a.State = m.Revision, alert.Withdrawn
-	s.out = append(s.out, a)
-	s.engine.metrics.alerts.WithLabelValues(a.RuleID, "withdrawn").Inc()
 }
 
-// Advance tells the shard that event time has come to t; it never goes back.
-// Findings that waited to settle until then are handed on.
+// Advance tells the shard that event time has come to t although no event says
+// so; it never goes back. Findings that waited to settle until then are handed
+// on.
 func (s *Shard) Advance(t time.Time) {
-	if !t.After(s.clock) {
-		return
+	if t.After(s.clock) {
+		s.clock = t
+		s.wake(t)
 	}
-	s.clock = t
+}
+
+// wake hands on what waited to settle until t.
+func (s *Shard) wake(t time.Time) {
 	for len(s.timers) > 0 && !s.timers[0].at.After(t) {
 		due := heap.Pop(&s.timers).(timer)
 		h := s.identities[due.key]
@@ -238,8 +329,8 @@ func (s *Shard) Advance(t time.Time) {
 			continue
 		}
 		for i := range h.emissions {
-			if m := &h.emissions[i]; m.Revision == 0 && !m.ReadyAt.After(t) {
-				s.emit(due.key, m)
+			if m := &h.emissions[i]; m.waits() && !m.Now.ReadyAt.After(t) {
+				s.handOn(m, alert.Open)
 				s.markDirty(due.key, h)
 			}
 		}
@@ -257,23 +348,26 @@ func (s *Shard) Drain() []alert.Alert {
 	return out
 }
 
-// Dirty yields the identities that changed since the last call with their
-// encoded state, and marks them clean. It stops at the first error.
+// Dirty yields the identities that changed since they were last yielded with their
+// encoded state. What is not reached, because the caller or an error stops it, is
+// yielded the next time.
 func (s *Shard) Dirty() iter.Seq2[State, error] {
 	return func(yield func(State, error) bool) {
-		keys := s.dirty
-		s.dirty = nil
-		for _, key := range keys {
+		for len(s.dirty) > 0 {
+			key := s.dirty[0]
 			h := s.identities[key]
-			h.dirty = false
-			data, err := h.encode()
+			data, err := h.encode(s.newest)
 			if err != nil {
-				err = fmt.Errorf("identity %s: %w", key, err)
+				yield(State{Key: key}, fmt.Errorf("identity %s: %w", key, err))
+				return
 			}
-			if !yield(State{Key: key, Data: data}, err) || err != nil {
+			h.dirty = false
+			s.dirty = s.dirty[1:]
+			if !yield(State{Key: key, Data: data}, nil) {
 				return
 			}
 		}
+		s.dirty = nil
 	}
 }
 
@@ -285,9 +379,9 @@ type State struct {
 
 // Restore takes over the state of one identity that an earlier shard yielded.
 // It is called before the first Apply; a later state of the same key replaces an
-// earlier one. Empty data forgets the identity.
+// earlier one. Empty data forgets the identity. Its window is folded at its next
+// event, and what today's rules say otherwise than those that were is said then.
 func (s *Shard) Restore(key event.Key, data []byte) error {
-	s.takeRules()
 	if len(data) == 0 {
 		if _, ok := s.identities[key]; ok {
 			delete(s.identities, key)
@@ -295,24 +389,23 @@ func (s *Shard) Restore(key event.Key, data []byte) error {
 		}
 		return nil
 	}
-	h, err := decodeHistory(data)
+	h, newest, err := decodeHistory(data)
 	if err != nil {
 		return fmt.Errorf("identity %s: %w", key, err)
-	}
-	h.head = h.base.Clone()
-	for i := range h.window {
-		s.step(h.head, &h.window[i].Event, nil)
 	}
 	if _, ok := s.identities[key]; !ok {
 		s.engine.metrics.identities.Inc()
 	}
 	s.identities[key] = h
-	if h.head.Last.After(s.clock) {
-		s.clock = h.head.Last
+	if newest.After(s.newest) {
+		s.newest = newest
+	}
+	if newest.After(s.clock) {
+		s.clock = newest
 	}
 	for i := range h.emissions {
-		if m := &h.emissions[i]; m.Revision == 0 {
-			heap.Push(&s.timers, timer{at: m.ReadyAt, key: key})
+		if m := &h.emissions[i]; m.waits() {
+			heap.Push(&s.timers, timer{at: m.Now.ReadyAt, key: key})
 		}
 	}
 	return nil

@@ -514,15 +514,31 @@ func (l *Ledger) Session(source event.Source, id string) *Session {
 	return nil
 }
 
+// Standing returns what a rule said about an anchor and did not take back, or nil.
+func (l *Ledger) Standing(rule, anchor string) *Finding {
+	if f := l.finding(rule, anchor); f != nil && !f.Withdrawn {
+		return f
+	}
+	return nil
+}
+
+func (l *Ledger) finding(rule, anchor string) *Finding {
+	for i := range l.Findings {
+		if f := &l.Findings[i]; f.Rule == rule && f.Anchor == anchor {
+			return f
+		}
+	}
+	return nil
+}
+
 // Find records what a rule said about an anchor, in place of what it said
 // before.
 func (l *Ledger) Find(f Finding) {
-	i := slices.IndexFunc(l.Findings, func(o Finding) bool { return o.AlertID == f.AlertID })
-	if i >= 0 {
-		l.Findings[i] = f
+	if old := l.finding(f.Rule, f.Anchor); old != nil {
+		*old = f
 		return
 	}
-	if len(l.Findings) == MaxFindings {
+	if len(l.Findings) == maxFindings {
 		l.Findings = slices.Delete(l.Findings, 0, 1)
 	}
 	l.Findings = append(l.Findings, f)

@@ -19,10 +19,8 @@ const (
 	maxSessions       = 24
 	maxPrompts        = 32
 	maxRoles          = 64
+	maxFindings       = 48
 )
-
-// MaxFindings caps Ledger.Findings.
-const MaxFindings = 48
 
 // Spans that bound what belongs together.
 const (
@@ -270,7 +268,6 @@ type Role struct {
 
 // Finding is what one rule said about one anchor.
 type Finding struct {
-	AlertID  string    `json:"id"`
 	Rule     string    `json:"rule"`
 	Anchor   string    `json:"anchor"`
 	Severity string    `json:"severity"`

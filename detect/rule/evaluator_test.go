@@ -101,7 +101,7 @@ func TestEval(t *testing.T) {
 func TestExplainShowsWhatFailed(t *testing.T) {
 	r, ev := parseRule(t, downgrade)
 	in := person(20)
-	in.Ledger.Find(ledger.Finding{AlertID: "a", Rule: "DG-90", Time: clock(-60)})
+	in.Ledger.Find(ledger.Finding{Rule: "DG-90", Anchor: "a", Time: clock(-60)})
 	got, err := ev.Explain(r, in)
 	if err != nil {
 		t.Fatal(err)
