@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -198,9 +199,9 @@ func (c *Client) settings(ctx context.Context, topics []topic, layout map[string
 	return settings, nil
 }
 
-// Apply creates the topics that are missing and mends settings. It returns
-// what it changed. Differences that it cannot mend are a *LayoutError, and the
-// others are mended all the same.
+// Apply creates the topics that are missing and mends settings, and returns
+// when the brokers show it, with what it changed. Differences that it cannot
+// mend are a *LayoutError, and the others are mended all the same.
 func (c *Client) Apply(ctx context.Context) ([]Difference, error) {
 	differences, err := c.Plan(ctx)
 	if err != nil {
@@ -217,11 +218,40 @@ func (c *Client) Apply(ctx context.Context) ([]Difference, error) {
 		}
 		applied = append(applied, d)
 	}
-	c.forget()
+	if err := c.shown(ctx, applied); err != nil {
+		return applied, err
+	}
 	if len(remaining) > 0 {
 		return applied, &LayoutError{Differences: remaining}
 	}
 	return applied, nil
+}
+
+// shown returns when none of the differences that were mended is found any
+// more. A change is agreed on first, and each broker learns of it later: for a
+// moment it still answers that a new topic does not exist.
+func (c *Client) shown(ctx context.Context, mended []Difference) error {
+	if len(mended) == 0 {
+		return nil
+	}
+	err := c.retry(ctx, 3*c.config.RequestTimeout, func(ctx context.Context) error {
+		// Or the answer is the one remembered from before.
+		c.transport.CloseIdleConnections()
+		found, err := c.plan(ctx)
+		if err != nil {
+			return err
+		}
+		for _, d := range found {
+			if slices.ContainsFunc(mended, func(m Difference) bool { return m.Topic == d.Topic && m.Problem == d.Problem }) {
+				return fmt.Errorf("not shown by the brokers yet: %s", d)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("await topics: %w", err)
+	}
+	return nil
 }
 
 func (c *Client) apply(ctx context.Context, d Difference) error {
