@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -107,6 +108,10 @@ type App struct {
 	store    *clickhouse.Store
 	embedded *engine.Engine
 	runners  map[string]*sinks.Runner
+	listener net.Listener
+	inputs   map[string]ingest.Source
+	cursors  ingest.CursorStore
+	reload   reloadState
 	// closers run in reverse order when Run ends.
 	closers []closer
 }
@@ -120,7 +125,6 @@ type closer struct {
 func New(cfg *config.Config, opts Options) (*App, error) {
 	a := &App{cfg: cfg, opts: opts, log: opts.Log, metrics: newMetrics(opts.Registerer, opts.Version), now: time.Now}
 	a.health = newHealth(a.metrics.ready)
-	a.metrics.reloadOK.Set(1)
 	var err error
 	if a.resolver, err = identity.New(cfg.Identity); err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
@@ -159,17 +163,14 @@ func (a *App) Store() *clickhouse.Store { return a.store }
 // Broker is the address of the first broker; empty before Open.
 func (a *App) Broker() string { return a.broker }
 
-// Engine is the address of the embedded ClickHouse engine and the file with the
-// password of engine.User; empty where there is none.
-func (a *App) Engine() (address, passwordFile string) {
-	if a.embedded == nil {
-		return "", ""
+// AdminAddr is the address of the admin server; empty before Open and where
+// there is none.
+func (a *App) AdminAddr() string {
+	if a.listener == nil {
+		return ""
 	}
-	return a.embedded.Addr(), a.embedded.PasswordFile()
+	return a.listener.Addr().String()
 }
-
-// AdminAddr is the address of the admin server; empty while there is none.
-func (a *App) AdminAddr() string { return a.health.addr() }
 
 // Client is the connection to Kafka; nil before Open.
 func (a *App) Client() *stream.Client { return a.client }
@@ -177,22 +178,62 @@ func (a *App) Client() *stream.Client { return a.client }
 // Ready reports nil when every part is ready, else what is not.
 func (a *App) Ready() error { return a.health.ready() }
 
-// Open connects to what the roles need, starting the embedded broker and engine
-// where the configuration names no others. Close undoes it.
+// Open makes ready what the roles need: the cheap and likely to be wrong first,
+// then the connections, with the embedded broker and engine started where the
+// configuration names no others. Close undoes it.
 func (a *App) Open(ctx context.Context) error {
-	if err := os.MkdirAll(a.cfg.DataDir, 0o700); err != nil {
-		return fmt.Errorf("data directory: %w; set data_dir to a directory that this user may write", err)
+	if err := a.openAdmin(); err != nil {
+		return err
+	}
+	if a.keepsData() {
+		if err := os.MkdirAll(a.cfg.DataDir, 0o700); err != nil {
+			return fmt.Errorf("data_dir: %w; name a directory that this user may write", err)
+		}
+	}
+	if a.opts.Roles.Collect {
+		if err := a.openInputs(); err != nil {
+			return err
+		}
 	}
 	if err := a.openKafka(ctx); err != nil {
 		return err
 	}
-	if !a.opts.Roles.Sink {
-		return nil
+	if a.opts.Roles.Sink {
+		if err := a.openStore(ctx); err != nil {
+			return err
+		}
+		if err := a.openSinks(); err != nil {
+			return err
+		}
 	}
-	if err := a.openStore(ctx); err != nil {
+	return a.announce()
+}
+
+// keepsData reports whether this process writes below the data directory: a
+// detector by itself has its memory in Kafka.
+func (a *App) keepsData() bool {
+	engine := len(a.cfg.ClickHouse.Addresses) == 0 && !a.cfg.ClickHouse.Disabled
+	return len(a.cfg.Kafka.Brokers) == 0 || a.opts.Roles.Collect || a.opts.Roles.Sink && (engine || a.cfg.Sinks.Slack.Set)
+}
+
+// openInputs makes the sources and finds what of them cannot be.
+func (a *App) openInputs() (err error) {
+	if a.cursors, err = ingest.NewFileCursors(filepath.Join(a.cfg.DataDir, "cursors")); err != nil {
 		return err
 	}
-	return a.openSinks()
+	a.inputs = maps.Clone(a.opts.Sources)
+	if a.inputs == nil {
+		a.inputs = map[string]ingest.Source{}
+	}
+	for i := range a.cfg.Inputs {
+		in := &a.cfg.Inputs[i]
+		source, err := file.New(in.File, a.log)
+		if err != nil {
+			return fmt.Errorf("inputs[%d] %s: %w", i, in.Name, err)
+		}
+		a.inputs[in.Name] = source
+	}
+	return nil
 }
 
 func (a *App) openKafka(ctx context.Context) error {
@@ -201,7 +242,7 @@ func (a *App) openKafka(ctx context.Context) error {
 	if own {
 		broker, err := embedded.Start(ctx, a.cfg.Broker)
 		if err != nil {
-			return fmt.Errorf("embedded broker: %w", err)
+			return fmt.Errorf("embedded_broker: %w", err)
 		}
 		a.onClose("embedded broker", func(context.Context) error { return broker.Close() })
 		cfg.Brokers = []string{broker.Addr()}
@@ -216,14 +257,14 @@ func (a *App) openKafka(ctx context.Context) error {
 	a.onClose("kafka client", func(context.Context) error { return client.Close() })
 	if own {
 		if _, err := client.Apply(ctx); err != nil {
-			return fmt.Errorf("embedded broker: %w", err)
+			return fmt.Errorf("embedded_broker: %w", err)
 		}
 	}
 	if err := client.Check(ctx); err != nil {
 		if !own {
 			return fmt.Errorf("kafka: %w; `stepdown topics check` shows the differences, `stepdown topics apply` makes what is missing", err)
 		}
-		return fmt.Errorf("embedded broker: %w", err)
+		return fmt.Errorf("embedded_broker: %w", err)
 	}
 	return nil
 }
@@ -278,9 +319,7 @@ func (a *App) openStore(ctx context.Context) error {
 // after a graceful end. Inputs that end (files without follow) do not end it.
 func (a *App) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	if err := a.runAdmin(ctx, g); err != nil {
-		return err
-	}
+	a.runAdmin(ctx, g)
 	if a.opts.Roles.Sink {
 		a.runSinks(ctx, g)
 	}
@@ -291,23 +330,25 @@ func (a *App) Run(ctx context.Context) error {
 			})
 	}
 	if a.opts.Roles.Collect {
-		if err := a.runCollectors(ctx, g); err != nil {
-			return err
-		}
+		a.runCollectors(ctx, g)
 	}
-	g.Go(func() error { return a.reloadOnChange(ctx) })
+	g.Go(func() error { return a.reloadOnChange(ctx, directoryInterval) })
 	return g.Wait()
 }
 
 // runGroup runs one consumer group and keeps its health.
 func (a *App) runGroup(ctx context.Context, g *errgroup.Group, name string, cfg stream.GroupConfig, open func(context.Context, stream.Assignment) (stream.Partition, error)) {
-	a.health.set(name, errors.New("joining its consumer group"))
+	health := a.health.group(name)
 	group := a.client.Group(cfg)
 	g.Go(func() error {
 		if err := group.Run(ctx, func(ctx context.Context, p stream.Assignment) (stream.Partition, error) {
 			partition, err := open(ctx, p)
-			a.health.set(name, err)
-			return partition, err
+			if err != nil {
+				health.report(p.Partition, err)
+				return nil, err
+			}
+			health.joined()
+			return &watched{Partition: partition, number: p.Partition, health: health}, nil
 		}); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -361,31 +402,15 @@ func (a *App) runSinks(ctx context.Context, g *errgroup.Group) {
 		})
 }
 
-func (a *App) runCollectors(ctx context.Context, g *errgroup.Group) error {
-	cursors, err := ingest.NewFileCursors(filepath.Join(a.cfg.DataDir, "cursors"))
-	if err != nil {
-		return err
-	}
+func (a *App) runCollectors(ctx context.Context, g *errgroup.Group) {
 	pipeline := ingest.New(a.cfg.Ingest, ingest.Deps{
-		Normalizers: Normalizers(), Identity: a.resolver, Publisher: publisher{a.client}, Cursors: cursors,
+		Normalizers: Normalizers(), Identity: a.resolver, Publisher: publisher{a.client}, Cursors: a.cursors,
 		Registerer: a.opts.Registerer, Log: a.log, Now: a.now,
 	})
-	sources := map[string]ingest.Source{}
-	for name, s := range a.opts.Sources {
-		sources[name] = s
-	}
-	for i := range a.cfg.Inputs {
-		in := &a.cfg.Inputs[i]
-		source, err := file.New(in.File, a.log)
-		if err != nil {
-			return fmt.Errorf("inputs.%s: %w", in.Name, err)
-		}
-		sources[in.Name] = source
-	}
 	// All lanes must exist before the first runs, so that the inputs wait for
 	// each other.
 	collectors := map[string]*ingest.Collector{}
-	for name, source := range sources {
+	for name, source := range a.inputs {
 		collectors[name] = pipeline.Collector(name, source)
 	}
 	for name, c := range collectors {
@@ -402,7 +427,6 @@ func (a *App) runCollectors(ctx context.Context, g *errgroup.Group) error {
 			return nil
 		})
 	}
-	return nil
 }
 
 func (a *App) onClose(name string, close func(context.Context) error) {

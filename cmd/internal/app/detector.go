@@ -25,6 +25,9 @@ const (
 	reasonTooLarge        = "too_large"
 )
 
+// ownSource is the source of dead letters that are no provider's records.
+const ownSource = "stepdown"
+
 // detector owns one partition of the events topic: a shard and where its output
 // goes.
 type detector struct {
@@ -145,6 +148,8 @@ func (d *detector) publish(ctx context.Context, messages []stream.Message) error
 	for i := range messages {
 		if next < len(tooLarge.Indexes) && tooLarge.Indexes[next] == i {
 			next++
+			// It never got an offset.
+			messages[i].Partition, messages[i].Offset = d.partition, -1
 			if err := d.bury(ctx, &messages[i], reasonTooLarge, err); err != nil {
 				return err
 			}
@@ -164,6 +169,6 @@ func (d *detector) bury(ctx context.Context, m *stream.Message, reason string, c
 
 // letterOf keeps a record of one of our own topics.
 func letterOf(m *stream.Message, reason string, cause error) stream.DeadLetter {
-	return stream.DeadLetter{Source: "stepdown", Stream: m.Topic, Reason: reason, Error: cause.Error(),
+	return stream.DeadLetter{Source: ownSource, Stream: m.Topic, Reason: reason, Error: cause.Error(),
 		Origin: fmt.Sprintf("%s/%d/%d", m.Topic, m.Partition, m.Offset), Raw: m.Value}
 }

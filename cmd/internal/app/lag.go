@@ -6,25 +6,28 @@ import (
 )
 
 // Backlog returns how many records the detector and the sinks of this process
-// have not committed yet. Zero means that all that was collected is judged and
-// every alert has reached every sink.
+// have not committed yet. Zero means that all that was published before the call
+// is judged and every alert of it has reached every sink.
 func (a *App) Backlog(ctx context.Context) (int64, error) {
 	topics := a.client.Topics()
-	groups := map[string]string{}
+	type group struct{ id, topic string }
+	var groups []group
+	// The detector first: what it has committed is in the alerts topic when the
+	// sinks are asked.
 	if a.opts.Roles.Detect {
-		groups[detectorGroup] = topics.Events
+		groups = append(groups, group{detectorGroup, topics.Events})
 	}
 	if a.opts.Roles.Sink {
 		for name := range a.runners {
-			groups[sinkGroup(name)] = topics.Alerts
+			groups = append(groups, group{sinkGroup(name), topics.Alerts})
 		}
 		if a.store != nil {
-			groups[sinkGroup(storeEvents)] = topics.Events
+			groups = append(groups, group{sinkGroup(storeEvents), topics.Events})
 		}
 	}
 	var sum int64
-	for group, topic := range groups {
-		lag, err := a.client.Lag(ctx, group, topic)
+	for _, g := range groups {
+		lag, err := a.client.Lag(ctx, g.id, g.topic)
 		if err != nil {
 			return 0, fmt.Errorf("backlog: %w", err)
 		}

@@ -19,7 +19,7 @@ func newMetrics(reg prometheus.Registerer, version string) *metrics {
 		Name: "stepdown_app_build_info",
 		Help: "Always 1; the label names the version.",
 	}, []string{"version"}).WithLabelValues(version).Set(1)
-	return &metrics{
+	m := &metrics{
 		buried: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "stepdown_app_dead_letters_total",
 			Help: "Records of our own topics that were set aside, by role and reason.",
@@ -31,15 +31,17 @@ func newMetrics(reg prometheus.Registerer, version string) *metrics {
 		}),
 		reloads: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "stepdown_app_reloads_total",
-			Help: "Reloads of rules and directory, by result: ok, unchanged, error.",
-		}, []string{"result"}),
+			Help: "Times that rules or directory were read again, by part and result: ok, error.",
+		}, []string{"part", "result"}),
 		reloadOK: f.NewGauge(prometheus.GaugeOpts{
 			Name: "stepdown_app_config_last_reload_successful",
-			Help: "1 when the last reload succeeded or there was none.",
+			Help: "1 when rules and directory could be read the last time.",
 		}),
 		ready: f.NewGauge(prometheus.GaugeOpts{
 			Name: "stepdown_app_ready",
 			Help: "1 when every part is ready, as /-/ready says.",
 		}),
 	}
+	m.reloadOK.Set(1)
+	return m
 }

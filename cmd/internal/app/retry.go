@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,6 +30,12 @@ func RetryDeadLetter(ctx context.Context, client *stream.Client, id ingest.Ident
 		if err = alert.Decode(l.Raw, &a); err == nil {
 			err = client.Publish(ctx, []stream.Message{{Topic: client.Topics().Alerts, Key: []byte(a.Key), Value: l.Raw}})
 		}
+	case reasonTooLarge:
+		if l.Source != ownSource {
+			err = retryRecord(ctx, client, id, l, now)
+			break
+		}
+		err = errors.New("an alert or a ledger that no topic could hold, made anew by the next event of the identity; raise kafka.max_message_bytes")
 	default:
 		err = retryRecord(ctx, client, id, l, now)
 	}

@@ -100,7 +100,7 @@ func deadAlert(client *stream.Client, m *metrics, sink string) sinks.DeadLetter 
 			return err
 		}
 		m.buried.WithLabelValues("sink", reasonRefusedAlert).Inc()
-		return client.PublishDeadLetters(ctx, []stream.DeadLetter{{Source: "stepdown", Stream: "sink-" + sink,
+		return client.PublishDeadLetters(ctx, []stream.DeadLetter{{Source: ownSource, Stream: "sink-" + sink,
 			Reason: reasonRefusedAlert, Error: cause.Error(), Origin: string(a.ID), Raw: data}})
 	}
 }
