@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"text/tabwriter"
 	"time"
 
@@ -29,11 +30,11 @@ bytes through the collectors' path again.`,
 }
 
 // filterFlags adds the flags that pick letters.
-func filterFlags(cmd *cobra.Command, f *stream.DeadLetterFilter, since *time.Duration) {
+func filterFlags(cmd *cobra.Command, f *stream.DeadLetterFilter, since *time.Duration, limit int) {
 	cmd.Flags().StringVar(&f.Source, "source", "", "only of this source")
 	cmd.Flags().StringVar(&f.Reason, "reason", "", "only with this reason, such as invalid_json")
 	cmd.Flags().DurationVar(since, "since", 0, "only those written within this time, such as 24h")
-	cmd.Flags().IntVar(&f.Limit, "limit", 100, "at most so many, the newest")
+	cmd.Flags().IntVar(&f.Limit, "limit", limit, "at most so many, the newest")
 	cmd.Flags().BoolVar(&f.WithRetried, "retried", false, "those that were retried too")
 }
 
@@ -42,7 +43,7 @@ func (c *cli) deadLetterList() *cobra.Command {
 	var since time.Duration
 	var output string
 	cmd := &cobra.Command{
-		Use: "list", Short: "List dead letters, the newest last", Args: cobra.NoArgs,
+		Use: "list", Short: "List dead letters, the newest first", Args: cobra.NoArgs,
 		RunE: failing(func(cmd *cobra.Command, _ []string) error {
 			if output != "table" && output != "json" {
 				return withCode(exitUsage, fmt.Errorf("--output %q: use table or json", output))
@@ -74,7 +75,7 @@ func (c *cli) deadLetterList() *cobra.Command {
 			})
 		}),
 	}
-	filterFlags(cmd, &filter, &since)
+	filterFlags(cmd, &filter, &since, 100)
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json (one object a line)")
 	c.configFlag(cmd)
 	return cmd
@@ -164,7 +165,7 @@ reason of today printed.`,
 			})
 		}),
 	}
-	filterFlags(cmd, &filter, &since)
+	filterFlags(cmd, &filter, &since, math.MaxInt32)
 	cmd.Flags().BoolVar(&all, "all", false, "every letter that the other flags pick")
 	c.configFlag(cmd)
 	return cmd

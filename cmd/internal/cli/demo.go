@@ -172,6 +172,9 @@ func (c *cli) demo(ctx context.Context, opts *demoOptions) (err error) {
 	go func() { ended <- a.Run(running) }()
 
 	verdict, err := d.watch(ctx, a, ended)
+	if err == nil && verdict == nil && opts.once {
+		return errors.New("interrupted before all was judged")
+	}
 	if err != nil || verdict == nil {
 		return err
 	}

@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/goccy/go-yaml"
 	"golang.org/x/term"
 
 	"stepdown/cmd/internal/app"
@@ -20,7 +22,6 @@ import (
 	"stepdown/ingest/event"
 	"stepdown/ingest/stream"
 	"stepdown/sinks"
-	"stepdown/sinks/clickhouse/engine"
 )
 
 // verdict is how a demo ended.
@@ -238,14 +239,12 @@ func (d *demo) print(v *verdict) error {
 
 // explain says how to look around.
 func (d *demo) explain(a *app.App, cfg *config.Config) {
-	file := cfg.DataDir + "/demo.yaml"
-	var b strings.Builder
-	fmt.Fprintf(&b, "kafka: {brokers: [%q], partitions: %d}\n", a.Broker(), a.Client().Partitions())
-	fmt.Fprintf(&b, "identity: {directory: %q}\n", cfg.Identity.Directory)
-	if address, password := a.Engine(); address != "" {
-		fmt.Fprintf(&b, "clickhouse: {addresses: [%q], username: %s, password: {file: %q}}\n", address, engine.User, password)
+	file := filepath.Join(cfg.DataDir, "demo.yaml")
+	data, err := yaml.Marshal(map[string]any{"data_dir": cfg.DataDir, "identity": cfg.Identity})
+	if err == nil {
+		err = os.WriteFile(file, data, 0o600)
 	}
-	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
+	if err != nil {
 		d.say("  (no configuration for the other commands: %v)", err)
 	}
 	program := cmp.Or(os.Args[0], "stepdown")

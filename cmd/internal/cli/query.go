@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
+	"stepdown/cmd/internal/app"
 	"stepdown/sinks"
 	"stepdown/sinks/clickhouse"
 )
@@ -30,8 +31,11 @@ func (c *cli) queryCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := app.Locate(cfg); err != nil {
+				return err
+			}
 			if len(cfg.ClickHouse.Addresses) == 0 {
-				return withCode(exitConfig, errors.New("clickhouse.addresses: none; name the server to ask"))
+				return withCode(exitUnavailable, fmt.Errorf("no ClickHouse to ask: clickhouse.addresses names none, and no `stepdown run` with the embedded engine keeps its data in %s", cfg.DataDir))
 			}
 			log, err := c.logger(cfg.Log)
 			if err != nil {

@@ -60,13 +60,17 @@ func (c *cli) run(ctx context.Context, verb string, roles app.Roles) (err error)
 		return withCode(exitConfig, err)
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
+	// From here on, so that a hangup while it opens does not end it.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	if err := a.Open(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return withCode(exitUnavailable, err)
 	}
-	go reloadOnSignal(ctx, a)
+	go reloadOnSignal(ctx, a, hangups)
 	log.Info("running", "verb", verb)
 	return a.Run(ctx)
 }
@@ -79,10 +83,7 @@ func newRegistry() *prometheus.Registry {
 }
 
 // reloadOnSignal reloads on SIGHUP; the app logs and counts the outcome.
-func reloadOnSignal(ctx context.Context, a *app.App) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
+func reloadOnSignal(ctx context.Context, a *app.App, hangups <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():

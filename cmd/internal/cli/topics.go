@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
+	"stepdown/cmd/internal/app"
 	"stepdown/ingest/stream"
 )
 
@@ -18,8 +19,11 @@ func (c *cli) withClient(ctx context.Context, do func(ctx context.Context, clien
 	if err != nil {
 		return err
 	}
+	if err := app.Locate(cfg); err != nil {
+		return err
+	}
 	if len(cfg.Kafka.Brokers) == 0 {
-		return withCode(exitConfig, errors.New("kafka.brokers: none; this command talks to a Kafka that is running: name its brokers, or set embedded_broker.port in the configuration of `stepdown run` and name 127.0.0.1 with that port here"))
+		return withCode(exitUnavailable, fmt.Errorf("no Kafka to talk to: kafka.brokers names none, and no `stepdown run` keeps its data in %s", cfg.DataDir))
 	}
 	log, err := c.logger(cfg.Log)
 	if err != nil {
