@@ -14,7 +14,7 @@ import (
 )
 
 // evidenceSpan is how far back evidence is looked for.
-const evidenceSpan = 24 * time.Hour
+const evidenceSpan = ledger.DetailSpan
 
 // maxEvidence caps the evidence of one alert.
 const maxEvidence = 10

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,17 +10,18 @@ import (
 	"stepdown/ingest/event"
 )
 
-// Apply folds e into the ledger. Events must come in the order of their time (and
-// id among equals). It returns the attempt that e belongs to, nil when e is not
+// Apply folds e into the ledger. Events come in the order of their time (and id
+// among equals); one that is too late for that still adds what it tells, and takes
+// nothing back that is newer. It returns the attempt that e belongs to, nil when e is not
 // part of a sign-in; the pointer is good until the next Apply.
 func (l *Ledger) Apply(e *event.Event) *Attempt {
-	if l.First.IsZero() {
+	if l.First.IsZero() || e.Time.Before(l.First) {
 		l.First = e.Time
 	}
-	if e.Time.After(l.Last) {
+	if !e.Time.Before(l.Last) {
 		l.Last = e.Time
+		l.describe(e)
 	}
-	l.describe(e)
 	switch e.Kind {
 	case event.SignIn, event.FactorChallenge, event.SessionStart:
 		return l.signIn(e)
@@ -32,22 +32,24 @@ func (l *Ledger) Apply(e *event.Event) *Attempt {
 	case event.AuthenticatorEnrolled:
 		if e.Outcome == event.Success {
 			for i := range e.Authenticators {
-				l.enrol(e, &e.Authenticators[i])
+				l.enrol(e, told(e, &e.Authenticators[i], Enrolment))
 			}
 		}
 	case event.AuthenticatorRemoved:
 		if e.Outcome == event.Success {
 			for i := range e.Authenticators {
-				l.remove(e, &e.Authenticators[i])
+				l.remove(e, told(e, &e.Authenticators[i], Observed))
 			}
 		}
 	case event.AuthenticatorsReset:
 		if e.Outcome == event.Success {
-			l.removeAll(e, func(*Authenticator) bool { return true })
+			l.removeAll(e)
 			l.recovered(e)
 		}
 	case event.AuthenticatorSnapshot:
-		l.snapshot(e)
+		if e.Outcome == event.Success && e.Snapshot != nil {
+			l.snapshot(e)
+		}
 	case event.PasswordReset, event.RecoveryActivity, event.RecoveryCredentialIssued, event.ContactChange:
 		if e.Outcome == event.Success {
 			l.recovered(e)
@@ -77,11 +79,13 @@ func (l *Ledger) describe(e *event.Event) {
 	l.Tier, l.Populations = e.Tier, e.Populations
 }
 
-// signIn adds e to its attempt and, when e lets the person in, to the baselines.
+// signIn adds e to its attempt and, when the person is in by a proof of their own,
+// to the baselines.
 func (l *Ledger) signIn(e *event.Event) *Attempt {
 	a := l.attempt(e)
+	proved := a.proved()
 	place := PlaceOf(e)
-	a.Last = e.Time
+	a.Last = later(a.Last, e.Time)
 	// The record that lets the person in describes the browser best; before
 	// it, the first that says anything does.
 	if e.Kind == event.SignIn && place.Network != "" || a.Place.Network == "" {
@@ -97,26 +101,28 @@ func (l *Ledger) signIn(e *event.Event) *Attempt {
 	for i := range e.Factors {
 		l.step(e, a, &e.Factors[i])
 	}
+	ref := refOf(e, &place)
 	if len(a.Refs) < maxRefs {
-		a.Refs = append(a.Refs, RefOf(e))
+		a.Refs = append(a.Refs, ref)
 	} else {
-		a.Refs[maxRefs-1] = RefOf(e)
+		a.Refs[maxRefs-1] = ref
 	}
-	if e.Kind == event.SignIn && e.Outcome == event.Success {
-		first := a.Succeeded.IsZero()
-		if first {
+	success := e.Kind == event.SignIn && e.Outcome == event.Success
+	if success {
+		if a.Succeeded.IsZero() {
 			a.Succeeded = e.Time
 		}
-		if a.Best() != "" {
-			if first {
-				l.Successes++
-			}
-			l.baseline(a, e.Time)
-		} else if a.Inherited {
-			// How a client asks is a habit even where the proof was carried over.
-			touch(&l.Protocols, string(a.Protocol), e.Time)
+		l.session(e, a, ref)
+	}
+	switch {
+	case a.proved() && (success || !proved):
+		if !proved {
+			l.Successes++
 		}
-		l.session(e, a)
+		l.baseline(a, e.Time)
+	case success && a.Inherited:
+		// How a client asks is a habit even where the proof was carried over.
+		touch(&l.Protocols, string(a.Protocol), e.Time)
 	}
 	// A stronger proof later in the same sign-in is what the session rests on.
 	for i := range l.Sessions {
@@ -127,16 +133,18 @@ func (l *Ledger) signIn(e *event.Event) *Attempt {
 	return a
 }
 
+// proved reports whether the person is in, by a proof made afresh.
+func (a *Attempt) proved() bool { return !a.Succeeded.IsZero() && a.Best() != "" }
+
 // attempt finds the attempt of e or begins one.
 func (l *Ledger) attempt(e *event.Event) *Attempt {
-	ip := e.Endpoint.IP
 	for i := len(l.Attempts) - 1; i >= 0; i-- {
 		a := &l.Attempts[i]
 		if a.Source != e.Source || e.Time.Sub(a.First) > AttemptSpan {
 			continue
 		}
 		if e.FlowID != "" && a.Flow == e.FlowID ||
-			e.FlowID == "" && a.Flow == "" && a.Place.IP == ip && e.Time.Sub(a.Last) <= joinSpan {
+			e.FlowID == "" && a.Flow == "" && a.Place.IP == e.Endpoint.IP && e.Time.Sub(a.Last) <= joinSpan {
 			return a
 		}
 	}
@@ -144,14 +152,41 @@ func (l *Ledger) attempt(e *event.Event) *Attempt {
 	switch {
 	case e.FlowID == "":
 		id = string(e.Source) + ":event:" + e.ID
-	case slices.ContainsFunc(l.Attempts, func(a Attempt) bool { return a.ID == id }):
+	case slices.ContainsFunc(l.Attempts, func(a Attempt) bool { return a.ID == id }),
+		slices.ContainsFunc(l.Findings, func(f Finding) bool { return f.Anchor == id }):
+		// The flow id is used again: what was said of its first use is not of this.
 		id += "@" + strconv.FormatInt(e.Time.Unix(), 10)
 	}
-	if len(l.Attempts) == maxAttempts {
-		l.Attempts = slices.Delete(l.Attempts, 0, 1)
+	for i := range l.Attempts {
+		if a := &l.Attempts[i]; e.Time.Sub(a.Last) > DetailSpan {
+			a.Place = Place{Device: a.Place.Device}
+			a.Steps, a.App, a.Session, a.Refs = nil, nil, "", nil
+		}
 	}
-	l.Attempts = append(l.Attempts, Attempt{ID: id, Source: e.Source, Tenant: e.Tenant, Flow: e.FlowID, First: e.Time})
+	if len(l.Attempts) == maxAttempts {
+		l.Attempts = slices.Delete(l.Attempts, l.dispensable(), l.dispensable()+1)
+	}
+	l.Attempts = append(l.Attempts, Attempt{ID: id, Source: e.Source, Flow: e.FlowID, First: e.Time})
 	return &l.Attempts[len(l.Attempts)-1]
+}
+
+// dispensable returns the index of the attempt to forget. Anybody can fail to sign
+// in as somebody else: failures push out failures, and not what is known of the
+// person's own sign-ins.
+func (l *Ledger) dispensable() int {
+	failed, first := 0, -1
+	for i := range l.Attempts {
+		if l.Attempts[i].Succeeded.IsZero() {
+			failed++
+			if first < 0 {
+				first = i
+			}
+		}
+	}
+	if failed > maxAttempts/2 {
+		return first
+	}
+	return slices.IndexFunc(l.Attempts, func(a Attempt) bool { return !a.Succeeded.IsZero() })
 }
 
 // step adds one factor to the attempt, the histogram, the prompts and, where it
@@ -162,7 +197,9 @@ func (l *Ledger) step(e *event.Event, a *Attempt, f *event.Factor) {
 		at = *f.Time
 	}
 	if len(a.Steps) == maxSteps {
-		a.Steps = slices.Delete(a.Steps, 0, 1)
+		// What was proved is not pushed out by what was tried.
+		i := max(0, slices.IndexFunc(a.Steps, func(s Step) bool { return s.Result != event.Verified || !s.Fresh }))
+		a.Steps = slices.Delete(a.Steps, i, i+1)
 	}
 	a.Steps = append(a.Steps, Step{Method: f.Method, Result: f.Result, Fresh: f.Fresh, Time: at})
 	switch f.Class {
@@ -191,55 +228,62 @@ func (l *Ledger) step(e *event.Event, a *Attempt, f *event.Factor) {
 func (l *Ledger) use(e *event.Event, f *event.Factor) {
 	i := slices.IndexFunc(l.Methods, func(m MethodUse) bool { return m.Source == e.Source && m.Method == f.Method })
 	if i < 0 {
-		l.Methods = append(l.Methods, MethodUse{Source: e.Source, Method: f.Method, First: e.Time})
+		l.Methods = append(room(l.Methods, maxMethods, func(m *MethodUse) time.Time { return m.Last }),
+			MethodUse{Source: e.Source, Method: f.Method, First: e.Time})
 		i = len(l.Methods) - 1
 	}
 	l.Methods[i].Count++
-	l.Methods[i].Last = e.Time
+	l.Methods[i].Last = later(l.Methods[i].Last, e.Time)
 	if f.Method == event.MethodPassword || f.Class == event.RecoveryClass || f.Class == event.None {
 		return
 	}
-	a := l.match(e.Source, f.CredentialID, f.AAGUID, f.Method)
-	if a == nil {
+	var a *Authenticator
+	if i := l.match(e, &Authenticator{ID: f.CredentialID, AAGUID: f.AAGUID, Method: f.Method}, nil); i >= 0 {
+		a = &l.Authenticators[i]
+	} else {
 		a = l.add(Authenticator{Source: e.Source, ID: f.CredentialID, Method: f.Method, AAGUID: f.AAGUID,
-			Provenance: Observed, Since: e.Time, From: PlaceOf(e), Ref: RefOf(e)}, e.Time)
+			Provenance: Observed, Since: e.Time}, e.Time)
 	}
-	if f.Method != a.Method && f.Method.Rank() > 0 && compatible(f.Method, a.Method) {
+	if a.Method == event.MethodPasskey && compatible(f.Method, a.Method) {
 		// The sign-in knows more of the passkey than its enrolment did.
-		if a.Method == event.MethodPasskey {
-			a.Method = f.Method
-		}
+		a.Method = f.Method
 	}
 	a.Uses++
-	a.LastUsed = e.Time
+	a.LastUsed = later(a.LastUsed, e.Time)
 }
 
-// match finds the live authenticator that a factor or removal speaks of: by id,
-// else by model, else by method.
-func (l *Ledger) match(source event.Source, id, aaguid string, m event.Method) *Authenticator {
-	var byModel, byMethod *Authenticator
+// match returns the index of the live authenticator of e's source that n is another
+// view of, -1 for none: by id, else by model, else the last used of the method.
+// Those that taken marks are left out, and so are those enrolled after e.
+func (l *Ledger) match(e *event.Event, n *Authenticator, taken []bool) int {
+	byModel, byMethod := -1, -1
 	for i := range l.Authenticators {
 		a := &l.Authenticators[i]
-		if a.Source != source || !a.Live() {
+		if a.Source != e.Source || !a.Live() || a.Since.After(e.Time) || i < len(taken) && taken[i] {
 			continue
 		}
-		if id != "" && a.ID == id {
-			return a
+		if n.ID != "" && a.ID == n.ID {
+			return i
 		}
-		if !compatible(m, a.Method) || id != "" && a.ID != "" {
+		if !compatible(n.Method, a.Method) || n.ID != "" && a.ID != "" || otherModel(n, a) {
 			continue
 		}
-		if aaguid != "" && a.AAGUID == aaguid && byModel == nil {
-			byModel = a
+		if byModel < 0 && n.AAGUID != "" && a.AAGUID == n.AAGUID {
+			byModel = i
 		}
-		if byMethod == nil || a.LastUsed.After(byMethod.LastUsed) {
-			byMethod = a
+		if byMethod < 0 || a.LastUsed.After(l.Authenticators[byMethod].LastUsed) {
+			byMethod = i
 		}
 	}
-	if byModel != nil {
+	if byModel >= 0 {
 		return byModel
 	}
 	return byMethod
+}
+
+// otherModel reports whether both models are known and differ.
+func otherModel(a, b *Authenticator) bool {
+	return a.AAGUID != "" && b.AAGUID != "" && a.AAGUID != b.AAGUID
 }
 
 // compatible reports whether two methods may be two names of one authenticator:
@@ -271,13 +315,17 @@ func (l *Ledger) add(a Authenticator, now time.Time) *Authenticator {
 	l.Authenticators = slices.DeleteFunc(l.Authenticators, func(o Authenticator) bool {
 		return !o.Live() && now.Sub(o.Removed) > removedKeep
 	})
-	if len(l.Authenticators) >= maxAuthenticators {
-		oldest := 0
-		for i := range l.Authenticators {
-			if staler(&l.Authenticators[i], &l.Authenticators[oldest]) {
-				oldest = i
-			}
+	oldest := 0
+	for i := range l.Authenticators {
+		o := &l.Authenticators[i]
+		if now.Sub(o.Since) > DetailSpan {
+			o.Ref = Ref{}
 		}
+		if staler(o, &l.Authenticators[oldest]) {
+			oldest = i
+		}
+	}
+	if len(l.Authenticators) >= maxAuthenticators {
 		l.Authenticators = slices.Delete(l.Authenticators, oldest, oldest+1)
 	}
 	l.Authenticators = append(l.Authenticators, a)
@@ -298,85 +346,103 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-func (l *Ledger) enrol(e *event.Event, n *event.Authenticator) {
+// told returns what e tells of an authenticator.
+func told(e *event.Event, n *event.Authenticator, p Provenance) Authenticator {
+	return Authenticator{Source: e.Source, ID: n.ID, Method: n.Method, Name: n.Name, AAGUID: n.AAGUID, Provenance: p, Since: e.Time}
+}
+
+// complete takes over what n knows and a does not.
+func (a *Authenticator) complete(n *Authenticator) {
+	a.ID, a.Name, a.AAGUID = cmp.Or(a.ID, n.ID), cmp.Or(a.Name, n.Name), cmp.Or(a.AAGUID, n.AAGUID)
+	if a.Method == event.MethodPasskey {
+		a.Method = n.Method
+	}
+}
+
+func (l *Ledger) enrol(e *event.Event, told Authenticator) {
+	told.ByOther, told.Ref = e.ByOther(), RefOf(e)
 	// One enrolment is told twice: by the credential service and by the
-	// directory, minutes apart and with different detail.
+	// directory, minutes apart and with different detail. And its first use may
+	// be on record before it.
 	for i := range l.Authenticators {
 		a := &l.Authenticators[i]
-		if a.Source != e.Source || !a.Live() || !compatible(n.Method, a.Method) {
+		if a.Source != e.Source || !a.Live() || !compatible(told.Method, a.Method) || otherModel(&told, a) {
 			continue
 		}
-		same := n.ID != "" && a.ID == n.ID
-		twice := (n.ID == "" || a.ID == "") && a.Provenance == Enrolment && e.Time.Sub(a.Since) <= enrolMergeSpan
+		same := told.ID != "" && a.ID == told.ID
+		twice := (told.ID == "" || a.ID == "") && a.Provenance != Snapshot && e.Time.Sub(a.Since).Abs() <= enrolMergeSpan
 		if same || twice {
-			a.ID, a.Name, a.AAGUID = cmp.Or(a.ID, n.ID), cmp.Or(a.Name, n.Name), cmp.Or(a.AAGUID, n.AAGUID)
-			if a.Method == event.MethodPasskey {
-				a.Method = n.Method
-			}
 			if a.Provenance != Enrolment {
-				a.Provenance = Enrolment
+				a.Provenance, a.ByOther, a.Ref = Enrolment, told.ByOther, told.Ref
 			}
+			a.complete(&told)
 			return
 		}
 	}
-	l.add(Authenticator{Source: e.Source, ID: n.ID, Method: n.Method, Name: n.Name, AAGUID: n.AAGUID,
-		Provenance: Enrolment, Since: e.Time, ByOther: e.ByOther(), From: PlaceOf(e), Ref: RefOf(e)}, e.Time)
+	l.add(told, e.Time)
 }
 
-func (l *Ledger) remove(e *event.Event, n *event.Authenticator) {
-	if a := l.match(e.Source, n.ID, n.AAGUID, n.Method); a != nil {
-		a.Removed = e.Time
+func (l *Ledger) remove(e *event.Event, told Authenticator) {
+	if i := l.match(e, &told, nil); i >= 0 {
+		l.Authenticators[i].Removed = e.Time
 		return
 	}
 	// Not known before: remember that it was there and is gone.
-	a := l.add(Authenticator{Source: e.Source, ID: n.ID, Method: n.Method, Name: n.Name, AAGUID: n.AAGUID,
-		Provenance: Observed, Since: e.Time, Ref: RefOf(e)}, e.Time)
-	a.Removed = e.Time
+	told.Removed = e.Time
+	l.add(told, e.Time)
 }
 
-// removeAll marks every live authenticator of e's source that gone accepts.
-func (l *Ledger) removeAll(e *event.Event, gone func(*Authenticator) bool) {
+// removeAll marks every authenticator of e's source that was live then.
+func (l *Ledger) removeAll(e *event.Event) {
 	for i := range l.Authenticators {
-		if a := &l.Authenticators[i]; a.Source == e.Source && a.Live() && gone(a) {
+		if a := &l.Authenticators[i]; a.Source == e.Source && a.Live() && !a.Since.After(e.Time) {
 			a.Removed = e.Time
 		}
 	}
 }
 
+// snapshot takes over what the source lists. Those that have the same id find each
+// other first, the others by model and method; what is listed and not known is
+// added, what is known and not listed is gone where the list is complete.
 func (l *Ledger) snapshot(e *event.Event) {
-	listed := make(map[*Authenticator]bool, len(e.Authenticators))
-	for i := range e.Authenticators {
-		n := &e.Authenticators[i]
-		a := l.match(e.Source, n.ID, n.AAGUID, n.Method)
-		if a == nil || listed[a] {
-			since := e.Time
-			if n.Created != nil {
-				since = *n.Created
+	known := make([]bool, len(l.Authenticators))
+	listed := make([]bool, len(e.Authenticators))
+	for _, byID := range []bool{true, false} {
+		for i := range e.Authenticators {
+			n := told(e, &e.Authenticators[i], Snapshot)
+			j := l.match(e, &n, known)
+			if listed[i] || j < 0 || byID && (n.ID == "" || l.Authenticators[j].ID != n.ID) {
+				continue
 			}
-			l.add(Authenticator{Source: e.Source, ID: n.ID, Method: n.Method, Name: n.Name, AAGUID: n.AAGUID,
-				Provenance: Snapshot, Since: since, Ref: RefOf(e)}, e.Time)
-			// add may move the list: find the others again.
-			clear(listed)
-			for j := range i + 1 {
-				if m := l.match(e.Source, e.Authenticators[j].ID, e.Authenticators[j].AAGUID, e.Authenticators[j].Method); m != nil {
-					listed[m] = true
-				}
+			known[j], listed[i] = true, true
+			a := &l.Authenticators[j]
+			a.complete(&n)
+			if used := e.Authenticators[i].LastUsed; used != nil {
+				a.LastUsed = later(a.LastUsed, *used)
 			}
-			continue
 		}
-		a.ID, a.Name = cmp.Or(a.ID, n.ID), cmp.Or(a.Name, n.Name)
-		if n.LastUsed != nil && n.LastUsed.After(a.LastUsed) {
-			a.LastUsed = *n.LastUsed
-		}
-		listed[a] = true
 	}
-	if e.Snapshot != nil && e.Snapshot.Complete {
-		l.removeAll(e, func(a *Authenticator) bool { return !listed[a] && a.Since.Before(e.Time) })
+	for i := range known {
+		if a := &l.Authenticators[i]; e.Snapshot.Complete && !known[i] && a.Source == e.Source && a.Live() && a.Since.Before(e.Time) {
+			a.Removed = e.Time
+		}
+	}
+	for i := range e.Authenticators {
+		if !listed[i] {
+			n := told(e, &e.Authenticators[i], Snapshot)
+			if created := e.Authenticators[i].Created; created != nil && created.Before(e.Time) {
+				n.Since = *created
+			}
+			if used := e.Authenticators[i].LastUsed; used != nil {
+				n.LastUsed = *used
+			}
+			l.add(n, e.Time)
+		}
 	}
 }
 
 func (l *Ledger) recovered(e *event.Event) {
-	r := Recovery{Kind: e.Kind, Place: PlaceOf(e), Ref: RefOf(e)}
+	r := Recovery{Kind: e.Kind, Ref: RefOf(e)}
 	if e.Recovery != nil {
 		r.Stage, r.Method = e.Recovery.Stage, e.Recovery.Method
 	}
@@ -395,14 +461,13 @@ func (l *Ledger) consent(e *event.Event) {
 	app := consentApp(e)
 	i := slices.IndexFunc(l.Consents, func(c Consent) bool { return c.Source == e.Source && c.AppID == app })
 	if i < 0 {
-		if len(l.Consents) == maxConsents {
-			l.Consents = slices.Delete(l.Consents, 0, 1)
-		}
-		l.Consents = append(l.Consents, Consent{Source: e.Source, AppID: app, First: e.Time})
+		l.Consents = append(room(l.Consents, maxConsents, func(c *Consent) time.Time { return c.Last }),
+			Consent{Source: e.Source, AppID: app, First: e.Time})
 		i = len(l.Consents) - 1
 	}
-	c := &l.Consents[i]
-	c.Name, c.Scopes, c.Last, c.Ref = cmp.Or(e.Consent.AppName, c.Name), e.Consent.Scopes, e.Time, RefOf(e)
+	if c := &l.Consents[i]; !e.Time.Before(c.Last) {
+		c.Last, c.Ref = e.Time, RefOf(e)
+	}
 }
 
 func (l *Ledger) role(e *event.Event) {
@@ -415,12 +480,15 @@ func (l *Ledger) role(e *event.Event) {
 		return
 	}
 	for _, name := range e.Role.Roles {
+		if slices.ContainsFunc(l.Roles, func(r Role) bool { return r.Source == e.Source && r.Name == name }) {
+			continue
+		}
 		if len(l.Roles) == maxRoles {
-			return
+			// A role that administers something outlives those that do not.
+			i := max(0, slices.IndexFunc(l.Roles, func(r Role) bool { return !r.Privileged }))
+			l.Roles = slices.Delete(l.Roles, i, i+1)
 		}
-		if !slices.ContainsFunc(l.Roles, func(r Role) bool { return r.Source == e.Source && r.Name == name }) {
-			l.Roles = append(l.Roles, Role{Source: e.Source, Name: name, Privileged: e.Role.Privileged, Since: e.Time})
-		}
+		l.Roles = append(l.Roles, Role{Source: e.Source, Name: name, Privileged: e.Role.Privileged, Since: e.Time})
 	}
 }
 
@@ -429,17 +497,18 @@ func (l *Ledger) lifecycle(e *event.Event) {
 	if e.Outcome != event.Success {
 		return
 	}
-	action := strings.ToLower(e.Action)
-	for _, word := range []string{"deactivate", "suspend", "delete", "disable"} {
-		if strings.Contains(action, word) && !strings.Contains(action, "unsuspend") {
-			l.Deactivated = e.Time
-			return
-		}
+	says := func(words ...string) bool {
+		action := strings.ToLower(e.Action)
+		return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(action, word) })
 	}
-	for _, word := range []string{"activate", "enable", "unsuspend", "restore"} {
-		if strings.Contains(action, word) {
-			l.Deactivated = time.Time{}
-		}
+	switch {
+	case e.Time.Before(l.Deactivated):
+	case says("unsuspend", "undelete", "reactivate", "restore"):
+		l.Deactivated = time.Time{}
+	case says("deactivate", "suspend", "delete", "disable"):
+		l.Deactivated = e.Time
+	case says("activate", "enable"):
+		l.Deactivated = time.Time{}
 	}
 }
 
@@ -459,43 +528,52 @@ func touch(list *[]Seen, value string, at time.Time) {
 	}
 	i := slices.IndexFunc(*list, func(s Seen) bool { return s.Value == value })
 	if i < 0 {
-		if len(*list) == maxSeen {
-			oldest := 0
-			for j := range *list {
-				if (*list)[j].Last.Before((*list)[oldest].Last) {
-					oldest = j
-				}
-			}
-			*list = slices.Delete(*list, oldest, oldest+1)
-		}
-		*list = append(*list, Seen{Value: value, First: at})
+		*list = append(room(*list, maxSeen, func(s *Seen) time.Time { return s.Last }), Seen{Value: value, First: at})
 		i = len(*list) - 1
 	}
-	(*list)[i].Last = at
-	(*list)[i].Count++
+	s := &(*list)[i]
+	if at.Before(s.First) {
+		s.First = at
+	}
+	s.Last = later(s.Last, at)
+	s.Count++
+}
+
+// room returns list with room for one more below limit: the one that was last
+// used the longest ago goes.
+func room[T any](list []T, limit int, last func(*T) time.Time) []T {
+	if len(list) < limit {
+		return list
+	}
+	oldest := 0
+	for i := range list {
+		if last(&list[i]).Before(last(&list[oldest])) {
+			oldest = i
+		}
+	}
+	return slices.Delete(list, oldest, oldest+1)
 }
 
 // session remembers the session that a sign-in created, or touches it.
-func (l *Ledger) session(e *event.Event, a *Attempt) {
+func (l *Ledger) session(e *event.Event, a *Attempt, ref Ref) {
 	if e.SessionID == "" || l.touchSession(e) {
 		return
 	}
-	if len(l.Sessions) == maxSessions {
-		oldest := 0
-		for i := range l.Sessions {
-			if l.Sessions[i].Last.Before(l.Sessions[oldest].Last) {
-				oldest = i
-			}
+	l.Sessions = slices.DeleteFunc(l.Sessions, func(s Session) bool { return e.Time.Sub(s.Last) > idleKeep })
+	for i := range l.Sessions {
+		if s := &l.Sessions[i]; e.Time.Sub(s.Born) > AttemptSpan {
+			s.Attempt = ""
 		}
-		l.Sessions = slices.Delete(l.Sessions, oldest, oldest+1)
 	}
-	l.Sessions = append(l.Sessions, Session{ID: e.SessionID, Source: e.Source, Born: e.Time, Last: e.Time,
-		Method: a.Best(), Attempt: a.ID, Place: a.Place, Ref: RefOf(e)})
+	p := a.Place
+	l.Sessions = append(room(l.Sessions, maxSessions, func(s *Session) time.Time { return s.Last }),
+		Session{ID: e.SessionID, Source: e.Source, Born: e.Time, Last: e.Time, Method: a.Best(), Attempt: a.ID,
+			Place: Place{IP: p.IP, Network: p.Network, Country: p.Country, Browser: p.Browser, OS: p.OS}, Ref: ref})
 }
 
 func (l *Ledger) touchSession(e *event.Event) bool {
 	if s := l.Session(e.Source, e.SessionID); s != nil {
-		s.Last = e.Time
+		s.Last = later(s.Last, e.Time)
 		return true
 	}
 	return false
@@ -573,34 +651,51 @@ func mergePlace(p, q Place) Place {
 
 // RefOf returns a reference to e with a summary for people.
 func RefOf(e *event.Event) Ref {
-	var b strings.Builder
-	for i, f := range e.Factors {
-		if i > 0 {
-			b.WriteString(", ")
+	place := PlaceOf(e)
+	return refOf(e, &place)
+}
+
+func refOf(e *event.Event, p *Place) Ref {
+	b := make([]byte, 0, maxSummary)
+	add := func(texts ...string) {
+		for _, s := range texts {
+			b = append(b, s[:min(len(s), 2*maxSummary)]...)
 		}
-		fmt.Fprintf(&b, "%s %s", f.Method, f.Result)
 	}
-	for i, a := range e.Authenticators {
-		if i > 0 || b.Len() > 0 {
-			b.WriteString(", ")
+	next := func() {
+		if len(b) > 0 {
+			add(", ")
 		}
-		b.WriteString(string(a.Method))
+	}
+	for i := range e.Factors {
+		next()
+		add(string(e.Factors[i].Method), " ", string(e.Factors[i].Result))
+	}
+	for i := range e.Authenticators {
+		next()
+		add(string(e.Authenticators[i].Method))
 	}
 	switch {
 	case e.Consent != nil:
-		fmt.Fprintf(&b, "%s: %s", cmp.Or(e.Consent.AppName, e.Consent.AppID), strings.Join(e.Consent.Scopes, " "))
+		add(cmp.Or(e.Consent.AppName, e.Consent.AppID), ":")
+		for _, s := range e.Consent.Scopes {
+			add(" ", s)
+		}
 	case e.Recovery != nil:
-		fmt.Fprintf(&b, "%s %s", e.Recovery.Method, e.Recovery.Stage)
+		add(string(e.Recovery.Method), " ", string(e.Recovery.Stage))
 	}
 	if e.ByOther() {
-		fmt.Fprintf(&b, " by %s", cmp.Or(e.Actor.Name, e.Actor.ID))
+		add(" by ", cmp.Or(e.Actor.Name, e.Actor.ID))
 	}
-	if p := PlaceOf(e); p.IP != "" {
-		fmt.Fprintf(&b, " from %s", p.IP)
+	if p.IP != "" {
+		add(" from ", p.IP)
 		if detail := strings.Trim(p.Network+" "+p.Country, " "); detail != "" {
-			fmt.Fprintf(&b, " (%s)", detail)
+			add(" (", detail, ")")
 		}
 	}
-	return Ref{EventID: e.ID, Source: e.Source, Time: e.Time, Kind: e.Kind, Action: e.Action, Outcome: e.Outcome,
-		Summary: strings.TrimSpace(b.String())}
+	summary := strings.TrimSpace(string(b))
+	if len(summary) > maxSummary {
+		summary = strings.ToValidUTF8(summary[:maxSummary], "") + "…"
+	}
+	return Ref{EventID: e.ID, Source: e.Source, Time: e.Time, Kind: e.Kind, Action: e.Action, Outcome: e.Outcome, Summary: summary}
 }

@@ -15,11 +15,13 @@ const (
 	maxSteps          = 24
 	maxRefs           = 8
 	maxRecoveries     = 16
-	maxConsents       = 48
-	maxSessions       = 24
+	maxConsents       = 32
+	maxSessions       = 16
 	maxPrompts        = 32
-	maxRoles          = 64
+	maxRoles          = 48
 	maxFindings       = 48
+	maxMethods        = 64
+	maxSummary        = 200
 )
 
 // Spans that bound what belongs together.
@@ -32,8 +34,12 @@ const (
 	joinSpan = 10 * time.Minute
 	// enrolMergeSpan ties the two audit records that one enrolment leaves.
 	enrolMergeSpan = 10 * time.Minute
-	// removedKeep is how long a removed authenticator is remembered.
+	// removedKeep is how long a removed authenticator is remembered, idleKeep how
+	// long a session that nobody uses.
 	removedKeep = 180 * 24 * time.Hour
+	idleKeep    = 30 * 24 * time.Hour
+	// DetailSpan is how long the records behind an attempt or enrolment are kept.
+	DetailSpan = 24 * time.Hour
 )
 
 // Ledger is one identity. The zero value is an identity of which nothing is
@@ -66,7 +72,7 @@ type Ledger struct {
 	Recoveries []Recovery `json:"recoveries,omitempty"`
 	Consents   []Consent  `json:"consents,omitempty"`
 	Sessions   []Session  `json:"sessions,omitempty"`
-	// Roles are those held at any source, as "source/role".
+	// Roles are those held at any source.
 	Roles []Role `json:"roles,omitempty"`
 	// Findings are what the rules have said, for rules that build on others.
 	Findings []Finding `json:"findings,omitempty"`
@@ -107,10 +113,10 @@ type Authenticator struct {
 	Uses     int       `json:"uses,omitempty"`
 	// Removed is zero while it is enrolled.
 	Removed time.Time `json:"removed,omitzero"`
-	// ByOther: enrolled by an administrator. From: where the enrolment came from.
-	ByOther bool  `json:"by_other,omitempty"`
-	From    Place `json:"from,omitzero"`
-	Ref     Ref   `json:"ref,omitzero"`
+	// ByOther: enrolled by an administrator.
+	ByOther bool `json:"by_other,omitempty"`
+	// Ref is the record of the enrolment, for DetailSpan.
+	Ref Ref `json:"ref,omitzero"`
 }
 
 // Live reports whether the authenticator is enrolled.
@@ -157,17 +163,18 @@ type Attempt struct {
 	// ID is stable under late records of the same flow.
 	ID     string       `json:"id"`
 	Source event.Source `json:"source"`
-	Tenant string       `json:"tenant,omitempty"`
 	Flow   string       `json:"flow,omitempty"`
 	First  time.Time    `json:"first,omitzero"`
 	Last   time.Time    `json:"last,omitzero"`
 	// Succeeded is the time of the record that let the person in; zero before.
-	Succeeded time.Time      `json:"succeeded,omitzero"`
-	Steps     []Step         `json:"steps,omitempty"`
-	Place     Place          `json:"place,omitzero"`
-	App       *event.App     `json:"app,omitempty"`
-	Session   string         `json:"session,omitempty"`
-	Protocol  event.Protocol `json:"protocol,omitempty"`
+	Succeeded time.Time `json:"succeeded,omitzero"`
+	// Steps, App, Session and Refs are kept for DetailSpan, and of Place the device
+	// for longer.
+	Steps    []Step         `json:"steps,omitempty"`
+	Place    Place          `json:"place,omitzero"`
+	App      *event.App     `json:"app,omitempty"`
+	Session  string         `json:"session,omitempty"`
+	Protocol event.Protocol `json:"protocol,omitempty"`
 	// Inherited: some proof was carried over; Opaque: some was made elsewhere.
 	Inherited bool  `json:"inherited,omitempty"`
 	Opaque    bool  `json:"opaque,omitempty"`
@@ -230,17 +237,14 @@ type Recovery struct {
 	Stage  event.RecoveryStage `json:"stage,omitempty"`
 	Method event.Method        `json:"method,omitempty"`
 	// By names the administrator or help-desk person; empty for self-service.
-	By    string `json:"by,omitempty"`
-	Place Place  `json:"place,omitzero"`
-	Ref   Ref    `json:"ref,omitzero"`
+	By  string `json:"by,omitempty"`
+	Ref Ref    `json:"ref,omitzero"`
 }
 
 // Consent is what the identity has granted one app.
 type Consent struct {
 	Source event.Source `json:"source"`
 	AppID  string       `json:"app_id"`
-	Name   string       `json:"name,omitempty"`
-	Scopes []string     `json:"scopes,omitempty"`
 	First  time.Time    `json:"first,omitzero"`
 	Last   time.Time    `json:"last,omitzero"`
 	Ref    Ref          `json:"ref,omitzero"`
@@ -248,14 +252,15 @@ type Consent struct {
 
 // Session is a live session with what it was born with.
 type Session struct {
-	ID      string       `json:"id"`
-	Source  event.Source `json:"source"`
-	Born    time.Time    `json:"born,omitzero"`
-	Last    time.Time    `json:"last,omitzero"`
-	Method  event.Method `json:"method,omitempty"`
-	Attempt string       `json:"attempt,omitempty"`
-	Place   Place        `json:"place,omitzero"`
-	Ref     Ref          `json:"ref,omitzero"`
+	ID     string       `json:"id"`
+	Source event.Source `json:"source"`
+	Born   time.Time    `json:"born,omitzero"`
+	Last   time.Time    `json:"last,omitzero"`
+	Method event.Method `json:"method,omitempty"`
+	// Attempt is the sign-in that made it, as long as that may still be completed.
+	Attempt string `json:"attempt,omitempty"`
+	Place   Place  `json:"place,omitzero"`
+	Ref     Ref    `json:"ref,omitzero"`
 }
 
 // Role is one role held at a source.
