@@ -332,6 +332,7 @@ func (a *App) Run(ctx context.Context) error {
 	if a.opts.Roles.Collect {
 		a.runCollectors(ctx, g)
 	}
+	a.health.completed()
 	g.Go(func() error { return a.reloadOnChange(ctx, directoryInterval) })
 	return g.Wait()
 }

@@ -19,6 +19,8 @@ type health struct {
 	mu     sync.Mutex
 	checks map[string]func() error
 	gauge  prometheus.Gauge
+	// complete is whether all parts are in checks.
+	complete bool
 }
 
 func newHealth(gauge prometheus.Gauge) *health {
@@ -32,6 +34,13 @@ func (h *health) watch(part string, check func() error) {
 	h.checks[part] = check
 }
 
+// completed tells that no more parts come.
+func (h *health) completed() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.complete = true
+}
+
 // group adds the member of a consumer group.
 func (h *health) group(name string) *groupHealth {
 	h.mu.Lock()
@@ -43,9 +52,12 @@ func (h *health) group(name string) *groupHealth {
 
 func (h *health) ready() error {
 	h.mu.Lock()
-	checks := maps.Clone(h.checks)
+	checks, complete := maps.Clone(h.checks), h.complete
 	h.mu.Unlock()
 	var errs []error
+	if !complete {
+		errs = append(errs, errors.New("pipeline: starting"))
+	}
 	for _, part := range slices.Sorted(maps.Keys(checks)) {
 		if err := checks[part](); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", part, err))
