@@ -57,28 +57,30 @@ func BenchmarkApply(b *testing.B) {
 				n++
 				return e
 			}
-			for range 8 * identities {
+			offset := int64(0)
+			for ; offset < 8*identities; offset++ {
 				e := next()
-				if err := shard.Apply(&e, int64(n)); err != nil {
+				if err := shard.Apply(&e, offset); err != nil {
 					b.Fatal(err)
 				}
 			}
-			batch := make([]event.Event, 0, 500)
+			batch := make([]event.Event, 500)
+			i := len(batch)
 			b.ReportAllocs()
 			for b.Loop() {
-				if len(batch) == 0 {
+				if i == len(batch) {
 					b.StopTimer()
-					for range cap(batch) {
-						batch = append(batch, next())
+					for i = range batch {
+						batch[i] = next()
 					}
+					i = 0
 					b.StartTimer()
 				}
-				e := &batch[len(batch)-1]
-				batch = batch[:len(batch)-1]
-				if err := shard.Apply(e, int64(n)); err != nil {
+				if err := shard.Apply(&batch[i], offset); err != nil {
 					b.Fatal(err)
 				}
-				n++
+				i++
+				offset++
 			}
 			if alerts := shard.Drain(); len(alerts) > 0 {
 				b.Fatal(alerts[0].Title)

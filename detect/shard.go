@@ -356,6 +356,10 @@ func (s *Shard) Dirty() iter.Seq2[State, error] {
 		for len(s.dirty) > 0 {
 			key := s.dirty[0]
 			h := s.identities[key]
+			if h == nil || !h.dirty {
+				s.dirty = s.dirty[1:] // forgotten or restored meanwhile
+				continue
+			}
 			data, err := h.encode(s.newest)
 			if err != nil {
 				yield(State{Key: key}, fmt.Errorf("identity %s: %w", key, err))

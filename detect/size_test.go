@@ -70,7 +70,7 @@ func TestStateOfAFloodFits(t *testing.T) {
 			kinds := []event.Kind{event.SignIn, event.ConsentGrant, event.SessionActivity, event.AuthenticatorsReset, event.AuthenticatorEnrolled,
 				event.RecoveryActivity, event.RoleChange, event.FactorChallenge}
 			largest, offset := 0, int64(0)
-			for i := range 400 {
+			for i := range 300 {
 				s := fmt.Sprintf("%06d", i) + tt.text
 				e := p.event(kinds[i%len(kinds)], origin().Add(time.Duration(i)*5*time.Second))
 				e.ID, e.Action, e.Reason, e.Stream, e.Tenant = s[:event.MaxIDLen], s, s, s, s

@@ -119,16 +119,17 @@ func (t *trimmer) cut(s string, limit int) string {
 		t.size += len(s) + 4
 		return s
 	}
+	whole := s
 	s = strings.ToValidUTF8(strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' {
 			return ' '
 		}
 		return r
-	}, s), "\uFFFD")
-	if len(s) > limit {
-		hash := strconv.FormatUint(hashOf(&event.Event{ID: s}), 36)
-		n := limit - len(hash) - 1
-		for !utf8.RuneStart(s[n]) {
+	}, s[:min(len(s), limit)]), "\uFFFD")
+	if len(whole) > limit || len(s) > limit {
+		hash := strconv.FormatUint(hashOf(&event.Event{ID: whole}), 36)
+		n := min(len(s), limit-len(hash)-1)
+		for n < len(s) && !utf8.RuneStart(s[n]) {
 			n--
 		}
 		s = s[:n] + "~" + hash
