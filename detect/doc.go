@@ -32,4 +32,19 @@
 // events late. Only settling (waiting a while for the records that complete a
 // sign-in) uses the shard's clock, which the caller advances; it delays an
 // alert and never changes whether there is one.
+//
+// # Design, 2026-11: what is said after a crash
+//
+// The caller makes alerts durable, then states. After a crash in between, events
+// are applied again, and what they say must be what was said. So a revision is a
+// count of judgements, handed on or not: a function of the identity's events. And
+// what an event says at once depends on the newest event of the log, which states
+// carry, not on idle time. Two limits remain: a first revision may have other
+// words in the repeat, and higher ones follow then; and an alert that settled by
+// idle time, was published, and whose state was lost, is not withdrawn if the
+// record that takes it back comes right after the restart.
+//
+// A history is bounded in bytes, so that a state fits into one Kafka message: texts
+// are cut, the window and the alerts kept for amendment have a cap. What goes over
+// becomes final early and is counted.
 package detect

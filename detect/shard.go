@@ -63,7 +63,6 @@ func (s *Shard) Apply(e *event.Event, offset int64) error {
 	}
 	if offset <= h.offset {
 		s.engine.metrics.events.WithLabelValues(placedApplied).Inc()
-		s.tick(e.Time)
 		return nil
 	}
 	if h.head == nil || h.set != s.set {
