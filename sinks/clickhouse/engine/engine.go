@@ -80,7 +80,7 @@ func Start(ctx context.Context, cfg Config, logger *slog.Logger) (*Engine, error
 
 // launch starts the child and returns the pipe on which it will report its port.
 func (e *Engine) launch(cfg Config, lock *os.File) (ready *os.File, err error) {
-	exe, err := os.Executable()
+	exe, err := ownExecutable()
 	if err != nil {
 		return nil, fmt.Errorf("find own executable: %w", err)
 	}
@@ -101,7 +101,7 @@ func (e *Engine) launch(cfg Config, lock *os.File) (ready *os.File, err error) {
 	}
 	defer aliveRead.Close()
 
-	cmd := exec.Command(exe)
+	cmd := exec.Command(exe) //nolint:noctx // it ends with Close, or with this process
 	cmd.Args = append([]string{"stepdown-clickhouse-engine"}, engineArgs(cfg.Port)...)
 	cmd.Dir = e.dir
 	// The rest of the environment may hold secrets, which the engine has no use for.

@@ -10,6 +10,8 @@ import (
 // written what it holds.
 func childAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
+func ownExecutable() (string, error) { return os.Executable() }
+
 // openTerminal leaves standard input alone: on macOS a broken handshake may end the engine, and the caller learns it
 // from [Engine.Done].
 func openTerminal() (io.WriteCloser, error) { return os.Open(os.DevNull) }

@@ -15,6 +15,9 @@ func childAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 }
 
+// ownExecutable names the program that runs, and not what an upgrade has put in its place meanwhile.
+func ownExecutable() (string, error) { return "/proc/self/exe", nil }
+
 // openTerminal makes standard input a pseudo terminal and returns the side that types.
 func openTerminal() (io.WriteCloser, error) {
 	master, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
