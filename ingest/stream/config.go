@@ -27,8 +27,8 @@ type Config struct {
 	// Retention says how long records are kept.
 	Retention Retention `yaml:"retention"`
 	// MaxMessageBytes is the size above which a record is refused, counted
-	// before compression with key and headers. It must not exceed what the
-	// brokers accept in one batch (message.max.bytes).
+	// before compression with key and headers. Apply raises the topics' limit
+	// (max.message.bytes) to it where that is lower.
 	MaxMessageBytes int `yaml:"max_message_bytes"`
 	// TLS and SASL secure the connections.
 	TLS  TLS  `yaml:"tls"`

@@ -288,6 +288,23 @@ func TestTopicsPlanApplyCheck(t *testing.T) {
 		t.Fatalf("plan after apply gave %v, %v", plan, err)
 	}
 
+	// A topic that takes less than a record may have would stop whoever has one.
+	larger := drifted
+	larger.MaxMessageBytes = 3 << 20
+	other = streamtest.Client(t, larger)
+	if err := other.Check(t.Context()); !errors.As(err, &layout) || len(layout.Differences) != 5 || layout.Differences[0].Problem != stream.SmallLimit {
+		t.Fatalf("check gave %v, want five small limits", err)
+	}
+	if applied, err := other.Apply(t.Context()); err != nil || len(applied) != 5 {
+		t.Fatalf("apply gave %v, %v", applied, err)
+	}
+	noise := make([]byte, 3<<20-100)
+	for i, x := 0, uint32(1); i < len(noise); i++ {
+		x = x*1664525 + 1013904223
+		noise[i] = byte(x >> 24)
+	}
+	publish(t, other, stream.Message{Topic: config.Topics.Events, Key: []byte("key-0"), Value: noise})
+
 	// A state topic that is not compacted loses state.
 	swapped := config
 	swapped.Topics.State, swapped.Topics.Events = config.Topics.Events, config.Topics.State

@@ -31,6 +31,10 @@ const (
 	WrongCleanup Problem = "wrong_cleanup_policy"
 	// WrongRetention: the topic's retention.ms is not the configured one.
 	WrongRetention Problem = "wrong_retention"
+	// SmallLimit: the topic takes no batch as large as Config.MaxMessageBytes
+	// allows, so that a record of that size could be written nowhere, not even
+	// to the dead letters.
+	SmallLimit Problem = "small_message_limit"
 )
 
 // Difference is one way in which a topic is not as configured.
@@ -80,7 +84,12 @@ type topic struct {
 const (
 	cleanupPolicy = "cleanup.policy"
 	retentionMS   = "retention.ms"
+	batchLimit    = "max.message.bytes"
 )
+
+// batchBytes is how large a batch may be that holds MaxMessageBytes: with its
+// header, and with what compression adds to bytes that do not compress.
+func (c Config) batchBytes() int { return c.MaxMessageBytes + c.MaxMessageBytes/64 + 1024 }
 
 func (c *Client) desired() []topic {
 	t, keep, n := c.config.Topics, c.config.Retention, c.config.Partitions
@@ -161,18 +170,24 @@ func (c *Client) plan(ctx context.Context) ([]Difference, error) {
 				Fix: "run stepdown topics apply, or change retention in the configuration", Applicable: true,
 			})
 		}
+		if found, err := strconv.Atoi(settings[t.name][batchLimit]); err == nil && found < c.config.batchBytes() {
+			differences = append(differences, Difference{
+				Topic: t.name, Problem: SmallLimit, Want: fmt.Sprintf("%d bytes", c.config.batchBytes()), Have: fmt.Sprintf("%d bytes", found),
+				Fix: "run stepdown topics apply, or lower max_message_bytes in the configuration", Applicable: true, Blocking: true,
+			})
+		}
 	}
 	return differences, nil
 }
 
-// settings reads cleanup.policy and retention.ms of the topics that exist.
+// settings reads the settings that plan compares, of the topics that exist.
 func (c *Client) settings(ctx context.Context, topics []topic, layout map[string][]int) (map[string]map[string]string, error) {
 	request := &kafka.DescribeConfigsRequest{}
 	for _, t := range topics {
 		if len(layout[t.name]) > 0 {
 			request.Resources = append(request.Resources, kafka.DescribeConfigRequestResource{
 				ResourceType: kafka.ResourceTypeTopic, ResourceName: t.name,
-				ConfigNames: []string{cleanupPolicy, retentionMS},
+				ConfigNames: []string{cleanupPolicy, retentionMS, batchLimit},
 			})
 		}
 	}
@@ -266,6 +281,8 @@ func (c *Client) apply(ctx context.Context, d Difference) error {
 			return c.set(ctx, t.name, cleanupPolicy, t.cleanup)
 		case WrongRetention:
 			return c.set(ctx, t.name, retentionMS, t.retention)
+		case SmallLimit:
+			return c.set(ctx, t.name, batchLimit, strconv.Itoa(c.config.batchBytes()))
 		}
 	}
 	return nil
@@ -276,7 +293,10 @@ func (c *Client) create(ctx context.Context, t topic) error {
 		Topic:             t.name,
 		NumPartitions:     t.partitions,
 		ReplicationFactor: c.config.ReplicationFactor,
-		ConfigEntries:     []kafka.ConfigEntry{{ConfigName: cleanupPolicy, ConfigValue: t.cleanup}},
+		ConfigEntries: []kafka.ConfigEntry{
+			{ConfigName: cleanupPolicy, ConfigValue: t.cleanup},
+			{ConfigName: batchLimit, ConfigValue: strconv.Itoa(c.config.batchBytes())},
+		},
 	}
 	if config.ReplicationFactor == 0 {
 		config.ReplicationFactor = -1

@@ -223,12 +223,13 @@ func TestBrokerErrors(t *testing.T) {
 	}
 }
 
-func TestBrokerWithASmallerLimit(t *testing.T) {
-	broker := cluster(t, kfake.BrokerConfigs(map[string]string{"message.max.bytes": "200000"}))
-	client := clientOf(t, broker.ListenAddrs()[0])
-	if _, err := client.Apply(t.Context()); err != nil {
+func TestTopicWithASmallerLimit(t *testing.T) {
+	broker := cluster(t)
+	smaller := clientOf(t, broker.ListenAddrs()[0], func(c *stream.Config) { c.MaxMessageBytes = 190_000 })
+	if _, err := smaller.Apply(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	client := clientOf(t, broker.ListenAddrs()[0])
 	topic := client.Topics().Events
 	noise := make([]byte, 150_000)
 	if _, err := rand.Read(noise); err != nil {
@@ -238,7 +239,7 @@ func TestBrokerWithASmallerLimit(t *testing.T) {
 	for range 5 {
 		messages = append(messages, stream.Message{Topic: topic, Key: []byte("one"), Value: noise})
 	}
-	// Together they are above the broker's limit, each alone is below.
+	// Together they are above the topic's limit, each alone is below.
 	if err := client.Publish(t.Context(), messages); err != nil {
 		t.Fatal(err)
 	}
