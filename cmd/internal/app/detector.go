@@ -65,6 +65,13 @@ func openDetector(ctx context.Context, client *stream.Client, engine *detect.Eng
 
 // Handle implements stream.Partition.
 func (d *detector) Handle(ctx context.Context, batch []stream.Message) error {
+	if err := d.apply(ctx, batch); err != nil {
+		return err
+	}
+	return d.flush(ctx)
+}
+
+func (d *detector) apply(ctx context.Context, batch []stream.Message) error {
 	for i := range batch {
 		m := &batch[i]
 		var e event.Event
@@ -84,7 +91,7 @@ func (d *detector) Handle(ctx context.Context, batch []stream.Message) error {
 			}
 		}
 	}
-	return d.flush(ctx)
+	return nil
 }
 
 // Idle implements stream.Partition: where no event moves the shard's clock, the
@@ -105,7 +112,13 @@ func (d *detector) Close() error {
 
 // flush makes alerts durable, then ledgers.
 func (d *detector) flush(ctx context.Context) error {
-	topics := d.client.Topics()
+	if err := d.publishAlerts(ctx); err != nil {
+		return err
+	}
+	return d.publishLedgers(ctx)
+}
+
+func (d *detector) publishAlerts(ctx context.Context) error {
 	var alerts []stream.Message
 	for _, a := range d.shard.Drain() {
 		a.Emitted = d.now().UTC()
@@ -113,17 +126,21 @@ func (d *detector) flush(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		alerts = append(alerts, stream.Message{Topic: topics.Alerts, Key: []byte(a.Key), Value: data})
+		alerts = append(alerts, stream.Message{Topic: d.client.Topics().Alerts, Key: []byte(a.Key), Value: data})
 	}
 	if err := d.publish(ctx, alerts); err != nil {
 		return fmt.Errorf("publish alerts: %w", err)
 	}
+	return nil
+}
+
+func (d *detector) publishLedgers(ctx context.Context) error {
 	var states []stream.Message
 	for state, err := range d.shard.Dirty() {
 		if err != nil {
 			return err
 		}
-		states = append(states, stream.Message{Topic: topics.State, Key: []byte(state.Key), Value: state.Data})
+		states = append(states, stream.Message{Topic: d.client.Topics().State, Key: []byte(state.Key), Value: state.Data})
 	}
 	if err := d.publish(ctx, states); err != nil {
 		return fmt.Errorf("publish ledgers: %w", err)
