@@ -31,7 +31,8 @@ $(ENGINE): deploy/engine/package-lock.json
 	npm ci --prefix deploy/engine --no-audit --no-fund --loglevel=error
 	@touch $@
 
-lint: $(TOOLS)/golangci-lint $(TOOLS)/govulncheck ## golangci-lint and govulncheck
+lint: $(TOOLS)/golangci-lint $(TOOLS)/govulncheck ## golangci-lint, govulncheck, tidy go.mod
+	$(GO) mod tidy -diff
 	$(TOOLS)/golangci-lint run ./...
 	deploy/tools/vulncheck.sh $(TOOLS)/govulncheck
 
