@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -177,7 +178,7 @@ func TestAllowEndsWithContext(t *testing.T) {
 		waits(slow, 0)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if n, err := fast.allow(ctx, []time.Time{testTime.Add(time.Hour)}); err != context.DeadlineExceeded {
+		if n, err := fast.allow(ctx, []time.Time{testTime.Add(time.Hour)}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("allow = %d, %v, want the context's error", n, err)
 		}
 	})

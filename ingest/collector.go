@@ -166,7 +166,7 @@ func (c *Collector) collect(ctx context.Context, batch Batch) error {
 		return err
 	}
 	if len(out.Rejected) > 0 {
-		err := c.untilDurable(ctx, "publish dead letters", func() error { return c.deps.Publisher.DeadLetter(ctx, out.Rejected) })
+		err := c.untilDurable(ctx, "dead letters", func() error { return c.deps.Publisher.DeadLetter(ctx, out.Rejected) })
 		if err != nil {
 			return err
 		}
@@ -216,7 +216,7 @@ func (c *Collector) publishPart(ctx context.Context, records []Record, out *Norm
 	for i := range events {
 		events[i].Ingested = ingested
 	}
-	return c.untilDurable(ctx, "publish events", func() error {
+	return c.untilDurable(ctx, "events", func() error {
 		for len(events) > 0 {
 			err := c.deps.Publisher.Publish(ctx, events)
 			large, ok := errors.AsType[*TooLargeError](err)
@@ -253,7 +253,7 @@ func (c *Collector) untilDurable(ctx context.Context, what string, publish func(
 		backoff.WithNotify(func(err error, next time.Duration) {
 			c.lane.idle()
 			c.metrics.publishErrors.WithLabelValues(c.input).Inc()
-			c.log.WarnContext(ctx, what, slog.Any("error", err), slog.Duration("retry_in", next))
+			c.log.WarnContext(ctx, "publish", slog.String("what", what), slog.Any("error", err), slog.Duration("retry_in", next))
 		}))
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()

@@ -2,6 +2,7 @@ package rules_test
 
 import (
 	"io/fs"
+	"maps"
 	"regexp"
 	"strings"
 	"testing"
@@ -46,9 +47,7 @@ func TestEveryConditionMatters(t *testing.T) {
 				mutant := append([]string{}, lines...)
 				mutant[i] = key + always
 				changed := fstest.MapFS{}
-				for n, f := range pack {
-					changed[n] = f
-				}
+				maps.Copy(changed, pack)
 				changed[name] = &fstest.MapFile{Data: []byte(strings.Join(mutant, "\n"))}
 				results, err := ruletest.Run(changed)
 				if err != nil {

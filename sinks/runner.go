@@ -105,8 +105,8 @@ func (r *Runner) write(ctx context.Context, batch []alert.Alert) ([]alert.Alert,
 		r.succeeded()
 		return nil, nil
 	}
-	var refused *RefusedError
-	if !errors.As(err, &refused) {
+	refused, ok := errors.AsType[*RefusedError](err)
+	if !ok {
 		return batch, err
 	}
 	return r.bury(ctx, batch, refused)
@@ -150,8 +150,7 @@ func (r *Runner) wait(ctx context.Context, reason error, pending int) error {
 	r.metrics.up.Set(0)
 	r.metrics.retries.Inc()
 	next := r.waits.NextBackOff()
-	var later *LaterError
-	if errors.As(reason, &later) {
+	if later, ok := errors.AsType[*LaterError](reason); ok {
 		next = max(next, later.After)
 	}
 	r.log.Warn("sink does not take alerts, trying again", "pending", pending, "wait", next, "error", reason)

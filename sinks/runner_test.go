@@ -88,7 +88,7 @@ func (b *bench) metrics(t *testing.T, want string) {
 		m := f.GetMetric()[0]
 		got[f.GetName()] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
 	}
-	for _, pair := range strings.Fields(want) {
+	for pair := range strings.FieldsSeq(want) {
 		name, value, _ := strings.Cut(pair, "=")
 		v, ok := got[name]
 		if text := strconv.FormatFloat(v, 'f', -1, 64); !ok || text != value {

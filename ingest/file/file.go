@@ -244,8 +244,8 @@ func (s *Source) dropGone() {
 // park closes files at their end where too many are open.
 func (s *Source) park() {
 	open := 0
-	for i := len(s.streams) - 1; i >= 0; i-- {
-		if st := s.streams[i]; st.file != nil {
+	for _, st := range slices.Backward(s.streams) {
+		if st.file != nil {
 			if open++; open > maxOpen && st.missed == 0 && st.split.base+int64(len(st.split.buf)) >= st.read.size {
 				st.close()
 				st.finished = true // until it grows
@@ -335,11 +335,11 @@ func (s *Source) scan(b *batch) error {
 // resume goes on with f at the latest of the positions left that may be, and
 // turns out to be, of it.
 func (s *Source) resume(f found, maybe func(position) bool) bool {
-	for i := len(s.left) - 1; i >= 0; i-- {
-		if !maybe(s.left[i]) {
+	for i, p := range slices.Backward(s.left) {
+		if !maybe(p) {
 			continue
 		}
-		st, err := openAt(f.path, s.left[i])
+		st, err := openAt(f.path, p)
 		if err != nil {
 			continue
 		}

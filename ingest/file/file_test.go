@@ -346,7 +346,7 @@ func TestRestartOfAFileThatChanged(t *testing.T) {
 		{"grown", func(t *testing.T, path string) { appendTo(t, path, `{"new":1}`) }, []string{`{"new":1}`}},
 		{"another file", func(t *testing.T, path string) { write(t, path, `{"new":1}`) }, []string{`{"new":1}`}},
 		{"the same head", func(t *testing.T, path string) {
-			write(t, path, strings.Replace(long, "head", "tale", -1)[:len(long)/2]+`{"new":1}`)
+			write(t, path, strings.ReplaceAll(long, "head", "tale")[:len(long)/2]+`{"new":1}`)
 		}, append(slices.Repeat([]string{`{"same":"tale"}`}, 50), `{"new":1}`)},
 		{"the same head of another length", func(t *testing.T, path string) { write(t, path, long[:16*70]+`{"new":1}`) },
 			append(slices.Repeat([]string{`{"same":"head"}`}, 70), `{"new":1}`)},
@@ -696,7 +696,7 @@ func BenchmarkPoll(b *testing.B) {
 		for {
 			batch, err := s.Poll(b.Context())
 			n += len(batch.Records)
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 		}

@@ -13,5 +13,5 @@ func idOf(_ string, info fs.FileInfo) fileID {
 	if !ok {
 		return fileID{}
 	}
-	return fileID{Device: uint64(st.Dev), Inode: uint64(st.Ino)}
+	return fileID{Device: uint64(st.Dev), Inode: uint64(st.Ino)} //nolint:unconvert // signed or shorter on other systems
 }

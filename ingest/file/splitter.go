@@ -122,9 +122,9 @@ func (s *splitter) write(b []byte) {
 // compact makes room for more.
 func (s *splitter) compact(room int) {
 	unread := s.buf[s.r:]
-	to := s.buf[:0]
+	to := s.buf
 	if len(unread)+room > cap(s.buf) {
-		to = make([]byte, 0, 2*len(unread)+room)
+		to = make([]byte, 2*len(unread)+room)
 	}
 	s.base += int64(s.r)
 	s.scan.pos -= s.r
@@ -132,7 +132,7 @@ func (s *splitter) compact(room int) {
 	if s.scan.resume > 0 {
 		s.scan.resume -= s.r
 	}
-	s.buf = append(to, unread...)
+	s.buf = to[:copy(to[:len(unread)], unread)]
 	s.r = 0
 }
 

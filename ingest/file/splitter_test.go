@@ -40,7 +40,7 @@ func split(t interface {
 			return got
 		}
 		switch _, err := s.read(in); {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			stop = end
 		case err != nil:
 			t.Fatal(err)

@@ -149,8 +149,7 @@ func (b *builder) readYAML(path string, data []byte) {
 
 // yamlPosition turns the decoder's "[3:5] message\n source" into ":3:5: message".
 func yamlPosition(err error) string {
-	var at yaml.Error
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[yaml.Error](err); ok {
 		if pos := at.GetToken().Position; pos != nil {
 			return fmt.Sprintf(":%d:%d: %s", pos.Line, pos.Column, at.GetMessage())
 		}
@@ -212,8 +211,7 @@ func (b *builder) readCSV(path string, data []byte) {
 			return
 		}
 		if err != nil {
-			var at *csv.ParseError
-			if errors.As(err, &at) {
+			if at, ok := errors.AsType[*csv.ParseError](err); ok {
 				b.wrong("%s:%d: %w", path, at.Line, at.Err)
 			} else {
 				b.wrong("%s: %w", path, err)

@@ -158,7 +158,7 @@ func FuzzValid(f *testing.F) {
 	for _, path := range fixtures(f) {
 		_, records := readFixture(f, path)
 		for _, r := range records {
-			f.Add([]byte(r.Data))
+			f.Add(r.Data)
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

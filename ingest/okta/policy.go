@@ -1,6 +1,7 @@
 package okta
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-json"
@@ -59,12 +60,9 @@ func (b *build) policyChange(k event.Kind) error {
 func (b *build) weakened(p event.Policy, before, after *document) []event.Weakening {
 	var out []event.Weakening
 	add := func(w event.Weakening) {
-		for _, o := range out {
-			if o == w {
-				return
-			}
+		if !slices.Contains(out, w) {
+			out = append(out, w)
 		}
-		out = append(out, w)
 	}
 	d, t := b.debug(), b.in.EventType
 	if before.twoFactors && after.oneFactor && !after.twoFactors || before.factorRequired && after.factorNotRequired && !after.factorRequired {

@@ -84,8 +84,7 @@ func (s *Store) awaitServer(ctx context.Context) error {
 	waits.InitialInterval, waits.MaxInterval = 100*time.Millisecond, 2*time.Second
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		err := s.Ping(ctx)
-		var ex *clickhouse.Exception
-		if errors.As(err, &ex) {
+		if ex, ok := errors.AsType[*clickhouse.Exception](err); ok {
 			switch ex.Code {
 			case codeUnknownUser, codeWrongPassword, codeAuthenticationFailed:
 				err = backoff.Permanent(err)

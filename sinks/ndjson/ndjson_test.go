@@ -147,11 +147,11 @@ func TestRotation(t *testing.T) {
 // A process that is killed in the middle of a write leaves half a line. The next
 // one must keep every other line and write the torn alert again.
 func TestCrashInTheMiddleOfALine(t *testing.T) {
-	first, err := alert.Encode(ref(sinktest.Alert(1)))
+	first, err := alert.Encode(new(sinktest.Alert(1)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := alert.Encode(ref(sinktest.Alert(2)))
+	second, err := alert.Encode(new(sinktest.Alert(2)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,8 +175,6 @@ func TestCrashInTheMiddleOfALine(t *testing.T) {
 		}
 	}
 }
-
-func ref(a alert.Alert) *alert.Alert { return &a }
 
 func TestNewFailsBeforeTheFirstAlert(t *testing.T) {
 	for _, row := range []struct {

@@ -87,8 +87,7 @@ func Run(t *testing.T, open func(t *testing.T) Destination) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			err := s.sink.Write(ctx, []alert.Alert{Alert(1)})
-			var refused *sinks.RefusedError
-			if errors.As(err, &refused) {
+			if _, ok := errors.AsType[*sinks.RefusedError](err); ok {
 				t.Fatalf("Write with a cancelled context refused: %v", err)
 			}
 			s.write(t, Alert(1))

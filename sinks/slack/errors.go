@@ -36,19 +36,17 @@ func (s *Sink) classify(method string, err error) (string, error) {
 	if err == nil {
 		return resultOK, nil
 	}
-	var limited *slackgo.RateLimitedError
-	if errors.As(err, &limited) {
+	if limited, ok := errors.AsType[*slackgo.RateLimitedError](err); ok {
 		return resultLimited, &sinks.LaterError{After: limited.RetryAfter, Err: fmt.Errorf("%s: Slack's rate limit is reached", method)}
 	}
-	var status slackgo.StatusCodeError
-	if errors.As(err, &status) {
+	if status, ok := errors.AsType[slackgo.StatusCodeError](err); ok {
 		if status.Code == http.StatusTooManyRequests {
 			return resultWorkspace, &sinks.LaterError{After: park, Err: fmt.Errorf("%s: Slack answers 429 without Retry-After: the message limit of the workspace is reached", method)}
 		}
 		return resultMoment, fmt.Errorf("%s: Slack answers %s", method, status.Status)
 	}
-	var answer slackgo.SlackErrorResponse
-	if !errors.As(err, &answer) {
+	answer, ok := errors.AsType[slackgo.SlackErrorResponse](err)
+	if !ok {
 		if errors.Is(err, context.DeadlineExceeded) {
 			return resultMoment, fmt.Errorf("%s: no answer from Slack in time: %w", method, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -255,8 +256,7 @@ func (s *Server) history(r *http.Request) object {
 	skip, _ := strconv.Atoi(r.Form.Get("cursor"))
 	page := []object{}
 	more, index := false, 0
-	for i := len(s.messages) - 1; i >= 0; i-- {
-		m := s.messages[i]
+	for _, m := range slices.Backward(s.messages) {
 		if m.TS <= r.Form.Get("oldest") {
 			continue
 		}
