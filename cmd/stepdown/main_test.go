@@ -87,6 +87,7 @@ func runScripts(t *testing.T, dir string, setup func(*testscript.Env) error) {
 			"expand":    expand,
 			"capture":   capture,
 			"terminate": terminate,
+			"hangup":    hangup,
 			"lines":     lines,
 			"empty":     empty,
 			"nochild":   noChild,
@@ -147,7 +148,7 @@ func request(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	pattern := regexp.MustCompile("(?m)" + args[3])
 	last := ""
-	defer func() { ts.Logf("%s", last) }()
+	defer func() { ts.Logf("%s", last[:min(len(last), 500)]) }()
 	poll(ts, "answer "+args[2]+" "+args[3], func() bool {
 		req, err := http.NewRequest(args[0], args[1], nil)
 		ts.Check(err)
@@ -201,9 +202,14 @@ func capture(ts *testscript.TestScript, neg bool, args []string) {
 
 // terminate sends SIGTERM, as a service manager does, to what runs in the
 // background.
-func terminate(ts *testscript.TestScript, _ bool, _ []string) {
+func terminate(ts *testscript.TestScript, _ bool, _ []string) { send(ts, syscall.SIGTERM) }
+
+// hangup sends SIGHUP, which asks to read files anew.
+func hangup(ts *testscript.TestScript, _ bool, _ []string) { send(ts, syscall.SIGHUP) }
+
+func send(ts *testscript.TestScript, s os.Signal) {
 	for _, cmd := range ts.BackgroundCmds() {
-		ts.Check(cmd.Process.Signal(syscall.SIGTERM))
+		ts.Check(cmd.Process.Signal(s))
 	}
 }
 
