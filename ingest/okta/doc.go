@@ -15,9 +15,10 @@
 //
 // The factor is debugData.factor where it is known, else the enrolment's
 // methodTypeUsed: the latter has named the prompted method instead of the used
-// one. methodUsedVerifiedProperties decides phishing resistance. FastPass
-// (SIGNED_NONCE) without PHISHING_RESISTANT counts as a push. An enrolled FastPass
-// is fastpass_pr all the same: an enrolment says what its owner could show.
+// one. methodUsedVerifiedProperties decides phishing resistance, whatever the
+// name, unless another provider did the proving. FastPass (SIGNED_NONCE) without
+// PHISHING_RESISTANT counts as a push. An enrolled FastPass is fastpass_pr all the
+// same: an enrolment says what its owner could show.
 //
 // Single sign-on over a session that exists is inherited proof. The methods that
 // authMethod* names belong to the session; they are fresh only when they were

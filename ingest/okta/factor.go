@@ -58,7 +58,8 @@ type named struct {
 }
 
 // methodOfEnrollment reads the method of an enrolment t; the names are tried in
-// this order, the record's own debugData.factor first.
+// this order, the record's own debugData.factor first. Only a WebAuthn credential
+// is marked as a passkey or has a model.
 func methodOfEnrollment(factor string, t *entity) named {
 	names := [...]string{factor, t.Detail.MethodTypeUsed, t.Detail.AuthenticatorKey, t.DisplayName}
 	for _, n := range names {
@@ -66,12 +67,29 @@ func methodOfEnrollment(factor string, t *entity) named {
 			return named{m, n}
 		}
 	}
-	for _, n := range names {
-		if known(n) != "" {
-			return named{event.MethodUnknown, n}
+	m := event.MethodUnknown
+	if t.Detail.Passkey.isTrue() || aaguid(t.Detail.AAGUID) != "" {
+		m = event.MethodPasskey
+	}
+	return named{m, first(names[:]...)}
+}
+
+// resistantMethod returns which phishing-resistant method of t was verified, when
+// n, which cannot be, is what the record names: it may be what was prompted. The
+// kind of one that is named nowhere is not known.
+func (b *build) resistantMethod(n named, t *entity) event.Method {
+	if b.target("X509IdpAppUser") != nil {
+		return event.MethodCertificate
+	}
+	for _, name := range [...]string{n.name, t.Detail.MethodTypeUsed, t.Detail.AuthenticatorKey, t.DisplayName} {
+		switch m, _ := methodOf(name); {
+		case m == event.MethodPush: // only the signed nonce of Okta Verify can be
+			return event.MethodFastPassPR
+		case m.Class() == event.PhishingResistant:
+			return m
 		}
 	}
-	return named{event.MethodUnknown, ""}
+	return event.MethodPasskey
 }
 
 // passkeyKind tells the kinds of WebAuthn credentials apart. Without the flag
@@ -113,16 +131,19 @@ func (b *build) factor(t *entity, result event.Result) event.Factor {
 	n := methodOfEnrollment(d.Factor, t)
 	m := n.method
 	resistant := listed(t.Detail.MethodUsedVerifiedProps, "PHISHING_RESISTANT")
+	if c := m.Class(); resistant && c != event.PhishingResistant && c != event.Opaque {
+		if m != event.MethodPush {
+			b.warn("factor %q was verified as phishing-resistant", n.name)
+		}
+		m = b.resistantMethod(n, t)
+	}
 	switch m {
 	case event.MethodFastPassPR:
 		if !resistant {
 			m = event.MethodPush
 		}
 	case event.MethodPush:
-		switch {
-		case resistant:
-			m = event.MethodFastPassPR // only the signed nonce of Okta Verify can be
-		case strings.HasPrefix(d.NumberResponse, "OV_WITH_CHALLENGE_RESPONSE_") && !strings.HasSuffix(d.NumberResponse, "NOT_APPLICABLE"):
+		if strings.HasPrefix(d.NumberResponse, "OV_WITH_CHALLENGE_RESPONSE_") && !strings.HasSuffix(d.NumberResponse, "NOT_APPLICABLE") {
 			m = event.MethodPushNumberMatch
 		}
 	case event.MethodPasskey:

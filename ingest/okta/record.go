@@ -36,8 +36,6 @@ type logEvent struct {
 		ExternalSessionID string `json:"externalSessionId"`
 		RootSessionID     string `json:"rootSessionId"`
 		CredentialType    string `json:"credentialType"`
-		// CredentialProvider is who checked it: "DUO".
-		CredentialProvider string `json:"credentialProvider"`
 	} `json:"authenticationContext"`
 	SecurityContext struct {
 		ASNumber uint32 `json:"asNumber"`
@@ -47,6 +45,10 @@ type logEvent struct {
 			Level   text `json:"level"`
 			Reasons text `json:"reasons"`
 		} `json:"risk"`
+		UserBehaviors []struct {
+			Name   string `json:"name"`
+			Result string `json:"result"`
+		} `json:"userBehaviors"`
 	} `json:"securityContext"`
 	DebugContext struct {
 		DebugData debugData `json:"debugData"`
@@ -77,6 +79,7 @@ type detail struct {
 	MethodUsedVerifiedProps text   `json:"methodUsedVerifiedProperties"`
 	AuthenticatorKey        string `json:"authenticatorKey"`
 	MethodVerificationTime  string `json:"authenticatorMethodVerificationTime"`
+	Passkey                 truth  `json:"passkey"`
 	AAGUID                  string `json:"aaguid"`
 	BackupEligible          truth  `json:"backupEligible"`
 	Transports              text   `json:"authenticatorTransports"`
@@ -185,8 +188,6 @@ type debugData struct {
 	NewGroupExclude      count `json:"newPolicyRuleGroupExcludeSize"`
 	OldUserTypeExclude   count `json:"oldPolicyRuleUserTypeExcludeSize"`
 	NewUserTypeExclude   count `json:"newPolicyRuleUserTypeExcludeSize"`
-	OldExpression        text  `json:"oldPolicyRuleCustomExpression"`
-	NewExpression        text  `json:"newPolicyRuleCustomExpression"`
 	ProviderReportedRisk text  `json:"securityEventsProviderReportedRisk"`
 	ThreatSuspected      truth `json:"threatSuspected"`
 }

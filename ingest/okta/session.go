@@ -1,6 +1,7 @@
 package okta
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-json"
@@ -126,6 +127,11 @@ func (b *build) risk() *event.Risk {
 	}
 	for name := range positive(behaviors) {
 		found = append(found, name)
+	}
+	for _, u := range b.in.SecurityContext.UserBehaviors {
+		if u.Result == "POSITIVE" && !slices.Contains(found, u.Name) {
+			found = append(found, u.Name)
+		}
 	}
 	r := event.Risk{Level: riskLevel(level), Detail: strings.Join(found, ", ")}
 	if d.ThreatSuspected.isTrue() {

@@ -103,9 +103,7 @@ func (b *build) verify() error {
 	b.e.Risk = b.risk()
 	for t := range b.enrollments {
 		f := b.factor(t, result(b.e.Outcome))
-		if at := t.Detail.MethodVerificationTime; at != "" {
-			b.verifiedAt(&f, at)
-		}
+		b.verifiedAt(&f, t.Detail.MethodVerificationTime)
 		b.e.Factors = append(b.e.Factors, f)
 	}
 	return nil
