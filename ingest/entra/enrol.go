@@ -7,6 +7,7 @@ import (
 
 	"github.com/goccy/go-json"
 
+	"stepdown/ingest"
 	"stepdown/ingest/event"
 )
 
@@ -83,7 +84,7 @@ func (a *auditRecord) deviceRegistration() ([]event.Event, error) {
 	}
 	e := a.event(kind)
 	auth := event.NewAuthenticator(event.MethodPrimaryRefreshToken)
-	d := &event.Device{ID: a.detail("Device Id"), OS: a.detail("Device OS"), TrustType: a.detail("Device Trust Type")}
+	d := &event.Device{ID: a.detail("Device Id"), OS: ingest.OSFamily(a.detail("Device OS")), TrustType: a.detail("Device Trust Type")}
 	if t := a.targetOf("Device"); t != nil {
 		d.ID, d.Name = firstOf(d.ID, t.ID), t.DisplayName
 	} else if a.user == nil && len(a.TargetResources) > 0 {

@@ -114,22 +114,17 @@ func unquote(s string) string {
 	return out
 }
 
-// decode reads data into a new T. The fast decoder gives up at the first member
-// of an unexpected type; encoding/json leaves that member out and goes on, which
-// a sign-in is worth. What was left out is returned as a warning.
+// decode reads data into a new T. A member of an unexpected type costs that member
+// alone, which the warning names.
 func decode[T any](data []byte) (*T, []string, error) {
 	v := new(T)
-	if json.Unmarshal(data, v) == nil {
-		return v, nil, nil
-	}
-	v = new(T)
-	err := stdjson.Unmarshal(data, v)
-	wrong, isType := errors.AsType[*stdjson.UnmarshalTypeError](err)
+	err := json.Unmarshal(data, v)
+	wrong, isType := errors.AsType[*json.UnmarshalTypeError](err)
 	switch {
 	case err == nil:
 		return v, nil, nil
 	case isType && wrong.Field != "":
-		return v, []string{wrong.Field + " is a " + wrong.Value + ", left out"}, nil
+		return v, []string{"left out " + wrong.Field + ": unexpected JSON " + wrong.Value}, nil
 	case isType:
 		return nil, nil, ingest.Malformed(ingest.MalformedShape, "record is a %s, not an object", wrong.Value)
 	}

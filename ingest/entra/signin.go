@@ -55,7 +55,6 @@ type signIn struct {
 	AuthenticationMethodsUsed []string `json:"authenticationMethodsUsed"`
 	MFADetail                 struct {
 		AuthMethod string `json:"authMethod"`
-		AuthDetail string `json:"authDetail"`
 	} `json:"mfaDetail"`
 
 	AuthenticationProtocol string   `json:"authenticationProtocol"`
@@ -169,7 +168,7 @@ func (s *signIn) nonInteractive(r *record) bool {
 		return true
 	case strings.EqualFold(r.env.Category, "SignInLogs"):
 		return false
-	case slices.Contains(s.SignInEventTypes, "nonInteractiveUser"):
+	case slices.ContainsFunc(s.SignInEventTypes, func(t string) bool { return strings.EqualFold(t, "nonInteractiveUser") }):
 		return true
 	case len(s.SignInEventTypes) == 0 && s.IsInteractive == nil:
 		return r.Stream == streamNonInteractive
@@ -282,7 +281,7 @@ func (s *signIn) client(e *event.Event) {
 		if e.UserAgent.OS == "" {
 			e.UserAgent.OS = ingest.OSFamily(d.OperatingSystem)
 		}
-		e.Device = &event.Device{Name: d.DisplayName, OS: d.OperatingSystem, Managed: d.IsManaged,
+		e.Device = &event.Device{Name: d.DisplayName, OS: ingest.OSFamily(d.OperatingSystem), Managed: d.IsManaged,
 			Compliant: d.IsCompliant, TrustType: d.TrustType}
 		if d.DeviceID != nil {
 			registered := *d.DeviceID != ""

@@ -154,8 +154,9 @@ type UserAgent struct {
 // Device is what the source knows of the device; the pointers are nil where it
 // does not say.
 type Device struct {
-	ID         string `json:"id,omitempty"`
-	Name       string `json:"name,omitempty"`
+	ID   string `json:"id,omitempty"`
+	Name string `json:"name,omitempty"`
+	// OS is a family without version, as in UserAgent.
 	OS         string `json:"os,omitempty"`
 	Managed    *bool  `json:"managed,omitempty"`
 	Compliant  *bool  `json:"compliant,omitempty"`
