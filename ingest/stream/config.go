@@ -14,7 +14,8 @@ import (
 type Config struct {
 	// Brokers are the bootstrap addresses, host:port.
 	Brokers []string `yaml:"brokers"`
-	// ClientID is what brokers show in their logs and quotas.
+	// ClientID is what brokers show in their logs and quotas. The consumer groups
+	// are named after it: two installations on one cluster need two.
 	ClientID string `yaml:"client_id"`
 	// Topics are the names of the five topics.
 	Topics Topics `yaml:"topics"`

@@ -324,7 +324,7 @@ func (a *App) Run(ctx context.Context) error {
 		a.runSinks(ctx, g)
 	}
 	if a.opts.Roles.Detect {
-		a.runGroup(ctx, g, "detector", stream.GroupConfig{ID: detectorGroup, Topic: a.client.Topics().Events},
+		a.runGroup(ctx, g, "detector", stream.GroupConfig{ID: a.detectorGroup(), Topic: a.client.Topics().Events},
 			func(ctx context.Context, p stream.Assignment) (stream.Partition, error) {
 				return openDetector(ctx, a.client, a.engine, p.Partition, a.metrics, a.log, a.now)
 			})
@@ -389,7 +389,7 @@ func (a *App) runSinks(ctx context.Context, g *errgroup.Group) {
 	for name, runner := range a.runners {
 		// One goroutine owns a runner, and a partition is one: they take turns.
 		turn := &sync.Mutex{}
-		a.runGroup(ctx, g, "sink "+name, stream.GroupConfig{ID: sinkGroup(name), Topic: a.client.Topics().Alerts},
+		a.runGroup(ctx, g, "sink "+name, stream.GroupConfig{ID: a.sinkGroup(name), Topic: a.client.Topics().Alerts},
 			func(context.Context, stream.Assignment) (stream.Partition, error) {
 				return &alertSink{client: a.client, runner: runner, turn: turn, metrics: a.metrics, log: a.log}, nil
 			})
@@ -397,9 +397,10 @@ func (a *App) runSinks(ctx context.Context, g *errgroup.Group) {
 	if a.store == nil {
 		return
 	}
-	a.runGroup(ctx, g, "sink clickhouse events", stream.GroupConfig{ID: sinkGroup(storeEvents), Topic: a.client.Topics().Events, MaxBatch: storeBatch, MaxBytes: storeBytes},
+	turns := make(chan struct{}, storeInserts)
+	a.runGroup(ctx, g, "sink clickhouse events", stream.GroupConfig{ID: a.sinkGroup(storeEvents), Topic: a.client.Topics().Events, MaxBatch: storeBatch, MaxBytes: storeBytes},
 		func(context.Context, stream.Assignment) (stream.Partition, error) {
-			return &eventSink{client: a.client, store: a.store, metrics: a.metrics, log: a.log}, nil
+			return &eventSink{client: a.client, store: a.store, turns: turns, metrics: a.metrics, log: a.log}, nil
 		})
 }
 

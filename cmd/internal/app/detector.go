@@ -13,8 +13,9 @@ import (
 	"stepdown/ingest/stream"
 )
 
-// detectorGroup is the consumer group of the detectors.
-const detectorGroup = "stepdown-detect"
+// detectorGroup is the consumer group of the detectors. Groups are named after
+// kafka.client_id, so that two installations on one cluster stay apart.
+func (a *App) detectorGroup() string { return a.cfg.Kafka.ClientID + "-detect" }
 
 // The reasons of dead letters that the pipeline itself writes.
 const (

@@ -15,14 +15,14 @@ func (a *App) Backlog(ctx context.Context) (int64, error) {
 	// The detector first: what it has committed is in the alerts topic when the
 	// sinks are asked.
 	if a.opts.Roles.Detect {
-		groups = append(groups, group{detectorGroup, topics.Events})
+		groups = append(groups, group{a.detectorGroup(), topics.Events})
 	}
 	if a.opts.Roles.Sink {
 		for name := range a.runners {
-			groups = append(groups, group{sinkGroup(name), topics.Alerts})
+			groups = append(groups, group{a.sinkGroup(name), topics.Alerts})
 		}
 		if a.store != nil {
-			groups = append(groups, group{sinkGroup(storeEvents), topics.Events})
+			groups = append(groups, group{a.sinkGroup(storeEvents), topics.Events})
 		}
 	}
 	var sum int64

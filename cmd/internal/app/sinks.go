@@ -30,8 +30,11 @@ const (
 	storeBytes = 4 << 20
 )
 
+// storeInserts is how many inserts of events are under way at a time.
+const storeInserts = 2
+
 // sinkGroup is the consumer group of a sink.
-func sinkGroup(name string) string { return "stepdown-sink-" + name }
+func (a *App) sinkGroup(name string) string { return a.cfg.Kafka.ClientID + "-sink-" + name }
 
 // alertSink hands the alerts of a partition to one sink.
 type alertSink struct {
@@ -107,8 +110,11 @@ func deadAlert(client *stream.Client, m *metrics, sink string) sinks.DeadLetter 
 
 // eventSink keeps the events of a partition in ClickHouse.
 type eventSink struct {
-	client  *stream.Client
-	store   *clickhouse.Store
+	client *stream.Client
+	store  *clickhouse.Store
+	// turns bounds the inserts under way over all partitions: a block takes
+	// several times its size in the server's memory.
+	turns   chan struct{}
 	metrics *metrics
 	log     *slog.Logger
 }
@@ -123,7 +129,7 @@ func (s *eventSink) Handle(ctx context.Context, batch []stream.Message) error {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 200*time.Millisecond, 15*time.Second
 	for attempt := 1; len(events) > 0; attempt++ {
-		err := s.store.InsertEvents(ctx, events)
+		err := s.insert(ctx, events)
 		if err == nil {
 			return nil
 		}
@@ -147,6 +153,16 @@ func (s *eventSink) Handle(ctx context.Context, batch []stream.Message) error {
 		}
 	}
 	return nil
+}
+
+func (s *eventSink) insert(ctx context.Context, events []event.Event) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case s.turns <- struct{}{}:
+	}
+	defer func() { <-s.turns }()
+	return s.store.InsertEvents(ctx, events)
 }
 
 // Idle implements stream.Partition.
