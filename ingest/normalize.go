@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"maps"
 	"runtime/debug"
 	"time"
 
@@ -67,15 +66,6 @@ func (s Summary) Add(o Summary) {
 	}
 }
 
-// Total returns the sum over the sources.
-func (s Summary) Total() Counts {
-	sum := Summary{}
-	for _, c := range s {
-		sum.Add(Summary{"": c})
-	}
-	return *sum.of("")
-}
-
 func (s Summary) of(source event.Source) *Counts {
 	c := s[source]
 	if c == nil {
@@ -90,7 +80,7 @@ func (s Summary) of(source event.Source) *Counts {
 }
 
 func addAll[K comparable](to, from map[K]int) {
-	for k, n := range maps.All(from) {
+	for k, n := range from {
 		to[k] += n
 	}
 }

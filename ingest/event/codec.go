@@ -3,7 +3,6 @@ package event
 import (
 	"errors"
 	"fmt"
-	"hash/fnv"
 
 	"github.com/goccy/go-json"
 )
@@ -22,8 +21,8 @@ func Encode(dst []byte, e *Event) ([]byte, error) {
 }
 
 // Decode reads what Encode wrote into e and validates it. It returns an error
-// that wraps ErrSchema for a newer schema, and *ValidationError where the
-// contract does not hold. e does not alias data.
+// that wraps ErrSchema for a newer schema, and one that names the
+// field where the contract does not hold. e does not alias data.
 func Decode(data []byte, e *Event) error {
 	*e = Event{}
 	if err := json.Unmarshal(data, e); err != nil {
@@ -33,21 +32,4 @@ func Decode(data []byte, e *Event) error {
 		return fmt.Errorf("%w: %d, this build reads up to %d", ErrSchema, e.Schema, SchemaVersion)
 	}
 	return e.Validate()
-}
-
-// Digest is a hash over what e says, without when it was observed or ingested
-// and without the raw bytes: two deliveries of one record have the same digest,
-// a record that its provider has completed meanwhile has another.
-func (e *Event) Digest() (uint64, error) {
-	c := *e
-	c.Observed, c.Ingested = c.Time, c.Time
-	c.Raw, c.Warnings = nil, nil
-	c.Tier, c.Populations = "", nil
-	b, err := Encode(nil, &c)
-	if err != nil {
-		return 0, err
-	}
-	h := fnv.New64a()
-	_, _ = h.Write(b) // a hash never fails
-	return h.Sum64(), nil
 }

@@ -216,7 +216,6 @@ type Factor struct {
 	CredentialID   string `json:"credential_id,omitempty"`
 	AAGUID         string `json:"aaguid,omitempty"`
 	BackupEligible *bool  `json:"backup_eligible,omitempty"`
-	BackedUp       *bool  `json:"backed_up,omitempty"`
 	// Detail is the source's own name of the method or result.
 	Detail string `json:"detail,omitempty"`
 	// Time of the step where the source tells it apart from the record's.

@@ -21,23 +21,21 @@ const (
 	maxClockSkew = 10 * time.Minute
 )
 
-// ValidationError names the first field of an event that breaks the contract.
-type ValidationError struct {
-	// Field is the JSON path: "factors[1].method".
-	Field string
-	// Problem says what is wrong and what would be right.
-	Problem string
+// validationError names the first field of an event that breaks the contract.
+type validationError struct {
+	field   string // JSON path: "factors[1].method"
+	problem string // what is wrong, and what would be right
 }
 
-func (e *ValidationError) Error() string {
-	return fmt.Sprintf("event field %s: %s", e.Field, e.Problem)
+func (e *validationError) Error() string {
+	return fmt.Sprintf("event field %s: %s", e.field, e.problem)
 }
 
 func invalid(field, format string, args ...any) error {
-	return &ValidationError{Field: field, Problem: fmt.Sprintf(format, args...)}
+	return &validationError{field: field, problem: fmt.Sprintf(format, args...)}
 }
 
-// Validate reports the first breach of the contract as *ValidationError, or nil.
+// Validate reports the first breach of the contract by its field, or nil.
 // An event that passes can be encoded, keyed, folded and stored.
 func (e *Event) Validate() error {
 	switch {

@@ -104,7 +104,7 @@ func TestResolveNames(t *testing.T) {
 			}
 			e := event.Event{Source: tt.source, Tenant: tt.tenant, Kind: event.SignIn, Subject: tt.subject}
 			err := resolver(t, testConfig).Resolve(&e)
-			if (tt.want == "") != errors.Is(err, ErrNoIdentity) || tt.want != "" && err != nil {
+			if (tt.want == "") != errors.Is(err, errNoIdentity) || tt.want != "" && err != nil {
 				t.Errorf("error %v for key %q", err, tt.want)
 			}
 			if e.Key != tt.want || e.Subject.Key != tt.want {

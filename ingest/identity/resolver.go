@@ -11,8 +11,7 @@ import (
 	"stepdown/ingest/event"
 )
 
-// ErrNoIdentity is what Resolve returns for an event that names nobody.
-var ErrNoIdentity = errors.New("no identity")
+var errNoIdentity = errors.New("no identity")
 
 // Resolver stamps events with the canonical identity. It is safe for concurrent
 // use, Reload included.
@@ -62,7 +61,7 @@ func New(cfg Config) (*Resolver, error) {
 }
 
 // Resolve sets Key, Tier, Populations and the keys of subject and actor. It
-// returns ErrNoIdentity for an event that names nobody; what concerns no person
+// returns an error for an event that names nobody; what concerns no person
 // but a whole tenant (a policy, a trust) belongs to the actor, else to the tenant.
 // Resolving twice is resolving once.
 func (r *Resolver) Resolve(e *event.Event) error {
@@ -79,7 +78,7 @@ func (r *Resolver) Resolve(e *event.Event) error {
 	}
 	if e.Key == "" {
 		e.Tier, e.Populations = "", nil
-		return fmt.Errorf("%w: %s event %q names no subject", ErrNoIdentity, e.Source, e.ID)
+		return fmt.Errorf("%w: %s event %q names no subject", errNoIdentity, e.Source, e.ID)
 	}
 	about := s.entries[e.Key]
 	e.Tier, e.Populations = about.tier, about.populations

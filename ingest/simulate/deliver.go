@@ -12,11 +12,11 @@ import (
 	"stepdown/ingest/event"
 )
 
-// MaxLateness is the longest time between what happened and the arrival of its
+// maxLateness is the longest time between what happened and the arrival of its
 // record. Okta's records mostly take seconds and Entra's two to twelve minutes;
 // unfinished rows are completed within twelve; one in three hundred records takes
 // half an hour to fifty minutes.
-const MaxLateness = 55 * time.Minute
+const maxLateness = 55 * time.Minute
 
 // Delivery is a record with what the simulation knows of it.
 type Delivery struct {

@@ -111,8 +111,8 @@ func TestRecordsAreInOrderOfArrival(t *testing.T) {
 		}
 		last = r.Observed
 		lag := r.Observed.Sub(d.Time)
-		if lag <= 0 || lag > MaxLateness {
-			t.Errorf("record %s arrives %s after it happened, MaxLateness is %s", d.ID, lag, MaxLateness)
+		if lag <= 0 || lag > maxLateness {
+			t.Errorf("record %s arrives %s after it happened, maxLateness is %s", d.ID, lag, maxLateness)
 		}
 		if lag > 25*time.Minute {
 			late++

@@ -18,18 +18,17 @@ import (
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// ErrNewerSchema reports a database that a newer build has migrated: this build might write what that one does not
+// errNewerSchema reports a database that a newer build has migrated: this build might write what that one does not
 // expect. Upgrade, or restore the database from before.
-var ErrNewerSchema = errors.New("clickhouse schema is newer than this build")
+var errNewerSchema = errors.New("clickhouse schema is newer than this build")
 
-// Migration is one step of the schema.
-type Migration struct {
-	Version uint32
-	Name    string
-	// Applied is when the step was completed; zero when it was not.
-	Applied time.Time
-
-	checksum   string
+// migration is one step of the schema.
+type migration struct {
+	version  uint32
+	name     string
+	checksum string
+	// applied is when the step was completed; zero when it was not.
+	applied    time.Time
 	statements []string
 }
 
@@ -45,7 +44,7 @@ ORDER BY version`
 
 // Migrate creates the database and brings its schema up to that of this build, then sets the retention of the
 // configuration. It does nothing where nothing is to be done. Every statement of a step can be repeated, so that a step
-// that was interrupted is done again from its beginning. It returns an error that wraps [ErrNewerSchema] for a schema
+// that was interrupted is done again from its beginning. It returns an error that wraps errNewerSchema for a schema
 // from the future, and one for a step that was applied with another text.
 func (s *Store) Migrate(ctx context.Context) error { return s.migrate(ctx, migrationFiles) }
 
@@ -60,19 +59,19 @@ func (s *Store) migrate(ctx context.Context, files fs.FS) error {
 		return err
 	}
 	for _, step := range steps {
-		if !step.Applied.IsZero() {
+		if !step.applied.IsZero() {
 			continue
 		}
 		for _, statement := range step.statements {
 			if err := s.execute(ctx, statement); err != nil {
-				return fmt.Errorf("apply migration %04d_%s: %w", step.Version, step.Name, err)
+				return fmt.Errorf("apply migration %04d_%s: %w", step.version, step.name, err)
 			}
 		}
 		insert := "INSERT INTO {db}.schema_migrations SELECT ?, ?, ?, now64(3)"
-		if err := s.execute(ctx, insert, step.Version, step.Name, step.checksum); err != nil {
-			return fmt.Errorf("record migration %04d_%s: %w", step.Version, step.Name, err)
+		if err := s.execute(ctx, insert, step.version, step.name, step.checksum); err != nil {
+			return fmt.Errorf("record migration %04d_%s: %w", step.version, step.name, err)
 		}
-		s.log.Info("clickhouse schema migrated", "version", step.Version, "name", step.Name)
+		s.log.Info("clickhouse schema migrated", "version", step.version, "name", step.name)
 	}
 	for table, keep := range map[string]time.Duration{tableEvents: s.cfg.Retention.Events, tableAlerts: s.cfg.Retention.Alerts} {
 		if err := s.setRetention(ctx, table, keep); err != nil {
@@ -82,13 +81,9 @@ func (s *Store) migrate(ctx context.Context, files fs.FS) error {
 	return nil
 }
 
-// MigrationStatus lists the steps of this build, oldest first, with the time when each was applied. Its errors are
-// those of [Store.Migrate]; a database that does not exist yet is no error.
-func (s *Store) MigrationStatus(ctx context.Context) ([]Migration, error) {
-	return s.status(ctx, migrationFiles)
-}
-
-func (s *Store) status(ctx context.Context, files fs.FS) ([]Migration, error) {
+// status lists the steps of files, oldest first, with the time when each was
+// applied. A database that does not exist yet is no error.
+func (s *Store) status(ctx context.Context, files fs.FS) ([]migration, error) {
 	steps, err := readMigrations(files)
 	if err != nil {
 		return nil, err
@@ -103,19 +98,19 @@ func (s *Store) status(ctx context.Context, files fs.FS) ([]Migration, error) {
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var done Migration
-		if err := rows.Scan(&done.Version, &done.Name, &done.checksum, &done.Applied); err != nil {
+		var done migration
+		if err := rows.Scan(&done.version, &done.name, &done.checksum, &done.applied); err != nil {
 			return nil, fmt.Errorf("read schema migrations: %w", err)
 		}
-		if done.Version == 0 || int(done.Version) > len(steps) {
-			return nil, fmt.Errorf("%w: it has migration %04d_%s, this build knows %d", ErrNewerSchema, done.Version, done.Name, len(steps))
+		if done.version == 0 || int(done.version) > len(steps) {
+			return nil, fmt.Errorf("%w: it has migration %04d_%s, this build knows %d", errNewerSchema, done.version, done.name, len(steps))
 		}
-		step := &steps[done.Version-1]
+		step := &steps[done.version-1]
 		if step.checksum != done.checksum {
 			return nil, fmt.Errorf("migration %04d_%s was applied with another text: this build does not belong to the schema of database %s",
-				done.Version, done.Name, s.cfg.Database)
+				done.version, done.name, s.cfg.Database)
 		}
-		step.Applied = done.Applied
+		step.applied = done.applied
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read schema migrations: %w", err)
@@ -125,12 +120,12 @@ func (s *Store) status(ctx context.Context, files fs.FS) ([]Migration, error) {
 
 // readMigrations reads migrations/NNNN_name.sql, which must be numbered from 0001 without gaps. A statement ends with a
 // semicolon at the end of its line.
-func readMigrations(files fs.FS) ([]Migration, error) {
+func readMigrations(files fs.FS) ([]migration, error) {
 	names, err := fs.Glob(files, "migrations/*.sql")
 	if err != nil {
 		return nil, fmt.Errorf("list migrations: %w", err)
 	}
-	var steps []Migration
+	var steps []migration
 	for i, name := range names {
 		text, err := fs.ReadFile(files, name)
 		if err != nil {
@@ -142,7 +137,7 @@ func readMigrations(files fs.FS) ([]Migration, error) {
 			return nil, fmt.Errorf("migration %s is not the %d. by its name", name, i+1)
 		}
 		sum := sha256.Sum256(text)
-		step := Migration{Version: uint32(version), Name: title, checksum: hex.EncodeToString(sum[:])}
+		step := migration{version: uint32(version), name: title, checksum: hex.EncodeToString(sum[:])}
 		for statement := range strings.SplitSeq(string(text), ";\n") {
 			if strings.TrimSpace(statement) != "" {
 				step.statements = append(step.statements, statement)

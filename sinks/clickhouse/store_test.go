@@ -96,11 +96,11 @@ func synthetic(n int) []event.Event {
 
 func TestMigrateTwiceAndStatus(t *testing.T) {
 	s := open(t, configFor(enginetest.Start(t)))
-	before, err := s.MigrationStatus(t.Context())
+	before, err := s.status(t.Context(), migrationFiles)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(before) < 2 || !before[0].Applied.IsZero() {
+	if len(before) < 2 || !before[0].applied.IsZero() {
 		t.Fatalf("status before: %+v", before)
 	}
 	for range 2 {
@@ -108,13 +108,13 @@ func TestMigrateTwiceAndStatus(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	after, err := s.MigrationStatus(t.Context())
+	after, err := s.status(t.Context(), migrationFiles)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, step := range after {
-		if step.Applied.IsZero() {
-			t.Errorf("%04d_%s is not applied", step.Version, step.Name)
+		if step.applied.IsZero() {
+			t.Errorf("%04d_%s is not applied", step.version, step.name)
 		}
 	}
 	if got := number(t, s, "SELECT count() FROM {db}.schema_migrations"); got != uint64(len(after)) {
@@ -152,7 +152,7 @@ func TestInterruptedMigrationIsResumed(t *testing.T) {
 		t.Fatal("a broken step was applied")
 	}
 	steps, err := s.status(t.Context(), step(""))
-	if err != nil || !steps[0].Applied.IsZero() {
+	if err != nil || !steps[0].applied.IsZero() {
 		t.Fatalf("status after the broken step = %+v, %v", steps, err)
 	}
 	err = s.migrate(t.Context(), step("CREATE TABLE IF NOT EXISTS {db}.two (n UInt8) ENGINE = MergeTree ORDER BY n;\n"))
@@ -178,10 +178,10 @@ func TestForeignSchemaIsRefused(t *testing.T) {
 			if err := s.execute(t.Context(), "INSERT INTO {db}.schema_migrations VALUES "+tc.values); err != nil {
 				t.Fatal(err)
 			}
-			_, statusErr := s.MigrationStatus(t.Context())
+			_, statusErr := s.status(t.Context(), migrationFiles)
 			for _, err := range []error{s.Migrate(t.Context()), statusErr} {
-				if err == nil || errors.Is(err, ErrNewerSchema) != tc.newer {
-					t.Errorf("error = %v, ErrNewerSchema wanted: %v", err, tc.newer)
+				if err == nil || errors.Is(err, errNewerSchema) != tc.newer {
+					t.Errorf("error = %v, errNewerSchema wanted: %v", err, tc.newer)
 				}
 			}
 		})
@@ -196,7 +196,7 @@ func TestReadMigrations(t *testing.T) {
 	for _, step := range steps {
 		for _, statement := range step.statements {
 			if !strings.Contains(statement, "{db}.") || !strings.Contains(statement, "IF NOT EXISTS") {
-				t.Errorf("%04d_%s has a statement that names no {db} or cannot be repeated:\n%s", step.Version, step.Name, statement)
+				t.Errorf("%04d_%s has a statement that names no {db} or cannot be repeated:\n%s", step.version, step.name, statement)
 			}
 		}
 	}
