@@ -21,8 +21,8 @@ func Encode(dst []byte, e *Event) ([]byte, error) {
 }
 
 // Decode reads what Encode wrote into e and validates it. It returns an error
-// that wraps ErrSchema for a newer schema, and one that names the
-// field where the contract does not hold. e does not alias data.
+// that wraps ErrSchema for a newer schema, and one that names the field where
+// the contract does not hold. e does not alias data.
 func Decode(data []byte, e *Event) error {
 	*e = Event{}
 	if err := json.Unmarshal(data, e); err != nil {

@@ -27,8 +27,8 @@ type alertRow struct {
 	json []byte
 }
 
-// Write makes alerts durable. It implements sinks.Sink: of several revisions of an alert, in whatever order they
-// come, queries see the highest.
+// Write makes alerts durable. It implements sinks.Sink: of several revisions of
+// an alert, in whatever order they come, queries see the highest.
 func (s *Store) Write(ctx context.Context, alerts []alert.Alert) error {
 	rows := make([]alertRow, len(alerts))
 	for i := range alerts {
@@ -87,7 +87,8 @@ func (s *Store) Alerts(ctx context.Context, f AlertFilter) ([]alert.Alert, error
 	return s.selectAlerts(ctx, "WHERE "+strings.Join(where, " AND ")+" ORDER BY time DESC, id LIMIT ?", append(args, limit)...)
 }
 
-// AlertByID returns the latest revision of an alert, or an error that wraps [ErrNotFound].
+// AlertByID returns the latest revision of an alert, or an error that wraps
+// [ErrNotFound].
 func (s *Store) AlertByID(ctx context.Context, id alert.ID) (alert.Alert, error) {
 	found, err := s.selectAlerts(ctx, "WHERE id = ?", string(id))
 	switch {

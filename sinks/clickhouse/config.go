@@ -19,7 +19,8 @@ type Config struct {
 	Addresses []string `yaml:"addresses"`
 	// Database is created when it does not exist.
 	Database string `yaml:"database"`
-	// Username and Password sign in; the password is read for every new connection, so that it can be rotated.
+	// Username and Password sign in; the password is read for every new
+	// connection, so that it can be rotated.
 	Username string        `yaml:"username"`
 	Password secret.Secret `yaml:"password"`
 	TLS      TLS           `yaml:"tls"`
@@ -30,8 +31,9 @@ type Config struct {
 	ConnectTimeout time.Duration `yaml:"connect_timeout"`
 	// WriteTimeout bounds the insertion of one batch.
 	WriteTimeout time.Duration `yaml:"write_timeout"`
-	// MaxRows and MaxBytes bound one inserted block. Rows beyond go into a further one. The bytes are those of the
-	// text of the rows, before compression; the block takes about three times as much memory.
+	// MaxRows and MaxBytes bound one inserted block. Rows beyond go into a
+	// further one. The bytes are those of the text of the rows, before
+	// compression; the block takes about three times as much memory.
 	MaxRows  int `yaml:"max_rows"`
 	MaxBytes int `yaml:"max_bytes"`
 	// Retention says how long rows are kept, in whole days.
@@ -43,15 +45,17 @@ type TLS struct {
 	Enabled bool `yaml:"enabled"`
 	// CAFile holds the PEM certificates to trust; empty trusts the system's.
 	CAFile string `yaml:"ca_file"`
-	// CertFile and KeyFile are a PEM client certificate, read at each handshake so that it can be rotated.
+	// CertFile and KeyFile are a PEM client certificate, read at each handshake
+	// so that it can be rotated.
 	CertFile string `yaml:"cert_file"`
 	KeyFile  string `yaml:"key_file"`
-	// ServerName is the name to expect in the server's certificate, where it is not the host of its address.
+	// ServerName is the name to expect in the server's certificate, where it is
+	// not the host of its address.
 	ServerName string `yaml:"server_name"`
 }
 
-// Retention is how long rows are kept after the time of the event or alert. Events are dropped by whole parts, that
-// is up to a month later.
+// Retention is how long rows are kept after the time of the event or alert.
+// Events are dropped by whole parts, that is up to a month later.
 type Retention struct {
 	Events time.Duration `yaml:"events"`
 	Alerts time.Duration `yaml:"alerts"`

@@ -9,9 +9,11 @@ import (
 	"stepdown/ingest/event"
 )
 
-// InsertEvents writes events. The same batch inserted again is not written twice, nor are events that are there in
-// another batch counted twice. It returns *sinks.RefusedError for events that the server will never take; any other
-// error is of the moment, and nothing is promised of the batch until it was inserted again.
+// InsertEvents writes events. The same batch inserted again is not written
+// twice, nor are events that are there in another batch counted twice. It
+// returns *sinks.RefusedError for events that the server will never take; any
+// other error is of the moment, and nothing is promised of the batch until it
+// was inserted again.
 func (s *Store) InsertEvents(ctx context.Context, events []event.Event) error {
 	return insert(ctx, s, target[event.Event]{tableEvents, eventColumns(), eventSize, eventVersion}, events)
 }

@@ -16,8 +16,9 @@ import (
 	"stepdown/sinks"
 )
 
-// Server error codes that are about the values of a row. Errors about types are not among them: they mean that schema
-// and build do not fit, which would bury every row.
+// Server error codes that are about the values of a row. Errors about types are
+// not among them: they mean that schema and build do not fit, which would bury
+// every row.
 const (
 	codeTooLargeString     = 131
 	codeOutOfRange         = 321
@@ -72,12 +73,14 @@ type target[R any] struct {
 	columns []column[R]
 	// size is the text of a row in bytes.
 	size func(*R) int
-	// version writes what tells a row from every other and from other versions of itself.
+	// version writes what tells a row from every other and from other versions
+	// of itself.
 	version func(io.Writer, *R)
 }
 
-// token names a block by its rows. It does not come from offsets: a topic that was made anew has the offsets of
-// the old one, and the server would take new rows for a repeat.
+// token names a block by its rows. It does not come from offsets: a topic that
+// was made anew has the offsets of the old one, and the server would take new
+// rows for a repeat.
 func (t target[R]) token(rows []R) string {
 	h := sha256.New()
 	for i := range rows {
@@ -86,9 +89,11 @@ func (t target[R]) token(rows []R) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// insert writes rows in blocks that keep to the limits of the configuration. A row that the server refuses is searched
-// for by halving, and all of them are reported in one *sinks.RefusedError; the rows around it are written. After any
-// other error nothing is promised, and the same rows are to be inserted again.
+// insert writes rows in blocks that keep to the limits of the configuration. A
+// row that the server refuses is searched for by halving, and all of them are
+// reported in one *sinks.RefusedError; the rows around it are written. After
+// any other error nothing is promised, and the same rows are to be inserted
+// again.
 func insert[R any](ctx context.Context, s *Store, t target[R], rows []R) error {
 	var bad sinks.RefusedError
 	for at := 0; at < len(rows); {
@@ -142,7 +147,8 @@ func insertBlock[R any](ctx context.Context, s *Store, t target[R], rows []R) (e
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
 		"insert_deduplication_token": t.token(rows),
 		"async_insert":               0, // acknowledged means written
-		// A back-fill may reach over more months than the server lets a careless client write to at once.
+		// A back-fill may reach over more months than the server lets a
+		// careless client write to at once.
 		"max_partitions_per_insert_block": 1000,
 	}))
 	names := make([]string, len(t.columns))

@@ -18,8 +18,9 @@ import (
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// errNewerSchema reports a database that a newer build has migrated: this build might write what that one does not
-// expect. Upgrade, or restore the database from before.
+// errNewerSchema reports a database that a newer build has migrated: this build
+// might write what that one does not expect. Upgrade, or restore the database
+// from before.
 var errNewerSchema = errors.New("clickhouse schema is newer than this build")
 
 // migration is one step of the schema.
@@ -42,10 +43,12 @@ const createMigrations = `CREATE TABLE IF NOT EXISTS {db}.schema_migrations
 ENGINE = ReplacingMergeTree(applied_at)
 ORDER BY version`
 
-// Migrate creates the database and brings its schema up to that of this build, then sets the retention of the
-// configuration. It does nothing where nothing is to be done. Every statement of a step can be repeated, so that a step
-// that was interrupted is done again from its beginning. It returns an error that wraps errNewerSchema for a schema
-// from the future, and one for a step that was applied with another text.
+// Migrate creates the database and brings its schema up to that of this build,
+// then sets the retention of the configuration. It does nothing where nothing
+// is to be done. Every statement of a step can be repeated, so that a step that
+// was interrupted is done again from its beginning. It returns an error that
+// wraps errNewerSchema for a schema from the future, and one for a step that
+// was applied with another text.
 func (s *Store) Migrate(ctx context.Context) error { return s.migrate(ctx, migrationFiles) }
 
 func (s *Store) migrate(ctx context.Context, files fs.FS) error {
@@ -118,8 +121,8 @@ func (s *Store) status(ctx context.Context, files fs.FS) ([]migration, error) {
 	return steps, nil
 }
 
-// readMigrations reads migrations/NNNN_name.sql, which must be numbered from 0001 without gaps. A statement ends with a
-// semicolon at the end of its line.
+// readMigrations reads migrations/NNNN_name.sql, which must be numbered from
+// 0001 without gaps. A statement ends with a semicolon at the end of its line.
 func readMigrations(files fs.FS) ([]migration, error) {
 	names, err := fs.Glob(files, "migrations/*.sql")
 	if err != nil {
@@ -150,7 +153,8 @@ func readMigrations(files fs.FS) ([]migration, error) {
 
 var ttlDays = regexp.MustCompile(`TTL .*toIntervalDay\((\d+)\)`)
 
-// setRetention changes the TTL of a table when it differs. Parts learn of it when they are merged.
+// setRetention changes the TTL of a table when it differs. Parts learn of it
+// when they are merged.
 func (s *Store) setRetention(ctx context.Context, table string, keep time.Duration) error {
 	var create string
 	err := s.conn.QueryRow(ctx, "SELECT create_table_query FROM system.tables WHERE database = ? AND name = ?", s.cfg.Database, table).Scan(&create)

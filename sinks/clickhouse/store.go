@@ -19,14 +19,16 @@ const (
 	tableAlerts = "alerts"
 )
 
-// Server error codes that Open does not wait out: they need a change of the configuration.
+// Server error codes that Open does not wait out: they need a change of the
+// configuration.
 const (
 	codeUnknownUser          = 192
 	codeWrongPassword        = 193
 	codeAuthenticationFailed = 516
 )
 
-// Store is a database of events and alerts. Its methods may be called from any goroutine.
+// Store is a database of events and alerts. Its methods may be called from any
+// goroutine.
 type Store struct {
 	cfg     Config
 	conn    driver.Conn
@@ -34,9 +36,10 @@ type Store struct {
 	metrics *metrics
 }
 
-// Open connects to the server of cfg. It tries again until cfg.ConnectTimeout, except when the server refuses the
-// credentials. It does not touch the schema, see [Store.Migrate]. A connection that breaks later is replaced by the
-// next call that needs one.
+// Open connects to the server of cfg. It tries again until cfg.ConnectTimeout,
+// except when the server refuses the credentials. It does not touch the schema,
+// see [Store.Migrate]. A connection that breaks later is replaced by the next
+// call that needs one.
 func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Store, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("clickhouse configuration: %w", err)

@@ -156,7 +156,8 @@ func TestInterruptedMigrationIsResumed(t *testing.T) {
 		t.Fatalf("status after the broken step = %+v, %v", steps, err)
 	}
 	err = s.migrate(t.Context(), step("CREATE TABLE IF NOT EXISTS {db}.two (n UInt8) ENGINE = MergeTree ORDER BY n;\n"))
-	// The step is done; events and alerts are not among these migrations, so their retention cannot be set.
+	// The step is done; events and alerts are not among these migrations, so
+	// their retention cannot be set.
 	if err != nil && !strings.Contains(err.Error(), "retention") {
 		t.Fatal(err)
 	}
@@ -480,7 +481,8 @@ func TestWriterRecoversFromAKilledServer(t *testing.T) {
 	}
 }
 
-// TestConnectionsAreGivenBack runs more failing insertions than the pool has connections.
+// TestConnectionsAreGivenBack runs more failing insertions than the pool has
+// connections.
 func TestConnectionsAreGivenBack(t *testing.T) {
 	s := newStore(t)
 	bad := target[event.Event]{tableEvents, []column[event.Event]{

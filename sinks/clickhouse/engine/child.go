@@ -24,12 +24,14 @@ const (
 	aliveFD            // at its end when the parent wants the child to stop, or is gone
 )
 
-// childGrace is how long a child that was told to stop may take before it ends itself. It is longer than
-// [stopTimeout]: it only matters when the parent is gone.
+// childGrace is how long a child that was told to stop may take before it ends
+// itself. It is longer than [stopTimeout]: it only matters when the parent is
+// gone.
 const childGrace = 10 * time.Second
 
-// Child is the engine process. main, and TestMain of a test that starts an engine, call it first: it returns at once
-// in a normal process and never in one that [Start] made.
+// Child is the engine process. main, and TestMain of a test that starts an
+// engine, call it first: it returns at once in a normal process and never in
+// one that [Start] made.
 func Child() {
 	library := os.Getenv(childEnv)
 	if library == "" {
@@ -54,14 +56,16 @@ func engineArgs(port int) []string {
 	}
 }
 
-// serve runs the engine until the parent closes its end of aliveFD, or until SIGTERM or SIGINT.
+// serve runs the engine until the parent closes its end of aliveFD, or until
+// SIGTERM or SIGINT.
 func serve(library string, args []string) error {
 	lib, err := load(library)
 	if err != nil {
 		return err
 	}
-	// Before anything else, because it resets the handlers of fatal signals: a crash shall end the process, where
-	// the engine's own handler would hold it for minutes.
+	// Before anything else, because it resets the handlers of fatal signals: a
+	// crash shall end the process, where the engine's own handler would hold it
+	// for minutes.
 	lib.setSignalHandlers(0)
 	terminal, err := openTerminal()
 	if err != nil {
@@ -116,7 +120,8 @@ type functions struct {
 	resultError       func(result uintptr) string
 }
 
-// load opens the library. It fails on one that does not fit this system or is too old to be listened to.
+// load opens the library. It fails on one that does not fit this system or is
+// too old to be listened to.
 func load(path string) (functions, error) {
 	var f functions
 	handle, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)

@@ -8,19 +8,23 @@ import (
 
 // Config says where and how to run the engine.
 type Config struct {
-	// DataDir keeps all that the engine writes. It is created, for this user only, when absent.
+	// DataDir keeps all that the engine writes. It is created, for this user
+	// only, when absent.
 	DataDir string `yaml:"data_dir"`
 	// Library is the path of libchdb, see [Locate]. Start needs it.
 	Library string `yaml:"library"`
 	// Port to listen on, on 127.0.0.1. 0 lets the system choose.
 	Port int `yaml:"port"`
-	// MaxMemory bounds the engine's memory, in bytes. A query that needs more is refused by the engine.
+	// MaxMemory bounds the engine's memory, in bytes. A query that needs more
+	// is refused by the engine.
 	MaxMemory int64 `yaml:"max_memory_bytes"`
-	// StartTimeout bounds the time from Start to a listening engine, loading of tables included.
+	// StartTimeout bounds the time from Start to a listening engine, loading of
+	// tables included.
 	StartTimeout time.Duration `yaml:"start_timeout"`
 }
 
-// minMemory is what the engine needs to start and merge small parts, measured with libchdb 26.7.
+// minMemory is what the engine needs to start and merge small parts, measured
+// with libchdb 26.7.
 const minMemory = 256 << 20
 
 // DefaultConfig bounds the engine to 1 GiB and gives it one minute to start.
@@ -28,7 +32,8 @@ func DefaultConfig() Config {
 	return Config{MaxMemory: 1 << 30, StartTimeout: time.Minute}
 }
 
-// Validate reports every value that Start would not accept, except an absent library or data directory.
+// Validate reports every value that Start would not accept, except an absent
+// library or data directory.
 func (c Config) Validate() error {
 	var errs []error
 	if c.Port < 0 || c.Port > 65535 {

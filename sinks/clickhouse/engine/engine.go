@@ -18,11 +18,12 @@ import (
 	"time"
 )
 
-// stopTimeout is how long Close waits for a clean stop before it kills the engine. What was inserted is kept
-// either way.
+// stopTimeout is how long Close waits for a clean stop before it kills the
+// engine. What was inserted is kept either way.
 const stopTimeout = 5 * time.Second
 
-// stackFrame is a line of the engine's stack traces, which tell a reader nothing without its symbols.
+// stackFrame is a line of the engine's stack traces, which tell a reader
+// nothing without its symbols.
 var stackFrame = regexp.MustCompile(`^\d+\. .* @ 0x`)
 
 // Engine is a running ClickHouse engine. Its methods may be called from any goroutine.
@@ -37,8 +38,9 @@ type Engine struct {
 	err      error         // set before done is closed
 }
 
-// Start runs the engine and returns when it accepts connections. ctx bounds the start only; the engine runs until
-// [Engine.Close], or until this process ends. An error contains the engine's own last words.
+// Start runs the engine and returns when it accepts connections. ctx bounds the
+// start only; the engine runs until [Engine.Close], or until this process ends.
+// An error contains the engine's own last words.
 func Start(ctx context.Context, cfg Config, logger *slog.Logger) (*Engine, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("engine configuration: %w", err)
@@ -112,7 +114,8 @@ func (e *Engine) launch(cfg Config, lock *os.File) (ready *os.File, err error) {
 
 	started := make(chan error)
 	go func() {
-		// Linux sends the parent death signal when the thread that forked ends, so that thread is kept.
+		// Linux sends the parent death signal when the thread that forked ends,
+		// so that thread is kept.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
@@ -172,7 +175,8 @@ func exitError(err error) error {
 	return fmt.Errorf("engine process ended: %w", err)
 }
 
-// lastWords is the end of what the engine wrote about its troubles, for an error message.
+// lastWords is the end of what the engine wrote about its troubles, for an
+// error message.
 func (e *Engine) lastWords() string {
 	for _, name := range []string{"stderr.log", "engine.log"} {
 		text, err := os.ReadFile(filepath.Join(e.dir, name))
@@ -197,13 +201,15 @@ func (e *Engine) lastWords() string {
 // Addr is the host and port of the native protocol.
 func (e *Engine) Addr() string { return e.addr }
 
-// PasswordFile is the file with the password of [User]. The password stays the same over restarts.
+// PasswordFile is the file with the password of [User]. The password stays the
+// same over restarts.
 func (e *Engine) PasswordFile() string { return filepath.Join(e.dir, passwordFile) }
 
 // Done is closed when the engine has ended, for whatever reason.
 func (e *Engine) Done() <-chan struct{} { return e.done }
 
-// Err says why the engine ended without [Engine.Close]. It is nil while the engine runs and after a stop.
+// Err says why the engine ended without [Engine.Close]. It is nil while the
+// engine runs and after a stop.
 func (e *Engine) Err() error {
 	select {
 	case <-e.done:
@@ -213,8 +219,9 @@ func (e *Engine) Err() error {
 	}
 }
 
-// Close stops the engine and returns when it has ended. It kills an engine that is not down within five seconds or
-// when ctx ends, and says so. Clients should be closed first: the engine waits about a second for each that is open.
+// Close stops the engine and returns when it has ended. It kills an engine that
+// is not down within five seconds or when ctx ends, and says so. Clients should
+// be closed first: the engine waits about a second for each that is open.
 func (e *Engine) Close(ctx context.Context) error {
 	e.stopOnce.Do(func() {
 		close(e.stopping)

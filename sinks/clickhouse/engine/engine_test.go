@@ -23,7 +23,8 @@ import (
 	"stepdown/sinks/clickhouse/engine/enginetest"
 )
 
-// parentEnv makes the test binary a program that starts an engine in the named directory and waits to be killed.
+// parentEnv makes the test binary a program that starts an engine in the named
+// directory and waits to be killed.
 const parentEnv = "ENGINE_TEST_PARENT"
 
 func TestMain(m *testing.M) {

@@ -11,8 +11,8 @@ import (
 // LibraryEnv names the environment variable with the path of the engine library.
 const LibraryEnv = "STEPDOWN_CLICKHOUSE_LIBRARY"
 
-// ErrNotInstalled reports that the engine library was not found. The program works without it, so a caller
-// says how to get it and goes on.
+// ErrNotInstalled reports that the engine library was not found. The program
+// works without it, so a caller says how to get it and goes on.
 var ErrNotInstalled = errors.New("clickhouse engine is not installed: run 'make engine', or name libchdb in " + LibraryEnv)
 
 // ErrUnsupported reports a system for which there is no engine library.
@@ -22,15 +22,17 @@ var ErrUnsupported = errors.New("clickhouse engine needs Linux with glibc or mac
 type Library struct {
 	// Path is the absolute path of libchdb.
 	Path string
-	// Origin says what led to it, for a log line: "configuration", "environment", "executable",
-	// "working directory" or "user cache".
+	// Origin says what led to it, for a log line: "configuration",
+	// "environment", "executable", "working directory" or "user cache".
 	Origin string
 }
 
-// Locate finds the engine library. explicit is the path from the configuration; when it is set, or else when
-// [LibraryEnv] is, that file must exist. Otherwise Locate looks for deploy/engine/node_modules beside the folder
-// of the executable, then in the working directory, then in stepdown/engine in the user's cache directory.
-// It returns [ErrNotInstalled] or [ErrUnsupported], possibly wrapped, when there is none.
+// Locate finds the engine library. explicit is the path from the configuration;
+// when it is set, or else when [LibraryEnv] is, that file must exist. Otherwise
+// Locate looks for deploy/engine/node_modules beside the folder of the
+// executable, then in the working directory, then in stepdown/engine in the
+// user's cache directory. It returns [ErrNotInstalled] or [ErrUnsupported],
+// possibly wrapped, when there is none.
 func Locate(explicit string) (Library, error) {
 	for _, given := range []Library{
 		{Path: explicit, Origin: "configuration"},
@@ -95,7 +97,8 @@ func packageName(goos, goarch string, musl bool) (string, error) {
 	return "", ErrUnsupported
 }
 
-// hasMusl reports whether the system's C library is musl, for which there is no engine library.
+// hasMusl reports whether the system's C library is musl, for which there is no
+// engine library.
 func hasMusl() bool {
 	loaders, _ := filepath.Glob("/lib/ld-musl-*.so.1")
 	glibc, _ := filepath.Glob("/lib*/ld-linux-*.so.*")

@@ -12,14 +12,17 @@ import (
 	"time"
 )
 
-// lockWait is how long Start waits for an engine that is just stopping, as after a crash of its parent.
+// lockWait is how long Start waits for an engine that is just stopping, as
+// after a crash of its parent.
 const lockWait = 2 * time.Second
 
-// minFree is the free space below which Start refuses: the engine would fail in the middle of its first merges.
+// minFree is the free space below which Start refuses: the engine would fail in
+// the middle of its first merges.
 const minFree = 128 << 20
 
-// prepareDir makes the data directory, checks that there is room in it and takes its lock. The lock is held by
-// every process that has the returned file open.
+// prepareDir makes the data directory, checks that there is room in it and
+// takes its lock. The lock is held by every process that has the returned file
+// open.
 func prepareDir(ctx context.Context, dir string) (*os.File, error) {
 	if dir == "" {
 		return nil, errors.New("engine data directory is not set")

@@ -32,8 +32,9 @@ const engineXML = `<clickhouse>
 </clickhouse>
 `
 
-// usersXML gives the engine's own session the user default, once, and everybody else the user [User]. An idle
-// connection looks once a second whether the engine stops, instead of every ten seconds.
+// usersXML gives the engine's own session the user default, once, and everybody
+// else the user [User]. An idle connection looks once a second whether the
+// engine stops, instead of every ten seconds.
 const usersXML = `<clickhouse>
   <profiles>
     <default><poll_interval>1</poll_interval></default>
@@ -87,8 +88,9 @@ func writeSettings(dir string, maxMemory int64) error {
 	return nil
 }
 
-// readPassword returns the password kept in path. It makes one when there is none: it stays the same over
-// restarts, so that other programs of the same user can keep it in their configuration.
+// readPassword returns the password kept in path. It makes one when there is
+// none: it stays the same over restarts, so that other programs of the same
+// user can keep it in their configuration.
 func readPassword(path string) (string, error) {
 	b, err := os.ReadFile(path)
 	if err == nil && len(b) > 0 {

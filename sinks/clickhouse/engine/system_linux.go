@@ -9,13 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// childAttr gives the child a process group of its own, so that Ctrl-C in a terminal leaves it up until the parent has
-// written what it holds, and a SIGTERM when the parent dies.
+// childAttr gives the child a process group of its own, so that Ctrl-C in a
+// terminal leaves it up until the parent has written what it holds, and a
+// SIGTERM when the parent dies.
 func childAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 }
 
-// ownExecutable names the program that runs, and not what an upgrade has put in its place meanwhile.
+// ownExecutable names the program that runs, and not what an upgrade has put in
+// its place meanwhile.
 func ownExecutable() (string, error) { return "/proc/self/exe", nil }
 
 // openTerminal makes standard input a pseudo terminal and returns the side that types.

@@ -15,8 +15,9 @@ import (
 // requireEnv makes an absent library a failure. So does CI=true.
 const requireEnv = "STEPDOWN_REQUIRE_ENGINE"
 
-// Library returns the path of the engine library, which it also looks for in deploy/engine of this module. Without
-// one the test is skipped, or fails where CI=true or STEPDOWN_REQUIRE_ENGINE=1 promised it.
+// Library returns the path of the engine library, which it also looks for in
+// deploy/engine of this module. Without one the test is skipped, or fails where
+// CI=true or STEPDOWN_REQUIRE_ENGINE=1 promised it.
 func Library(t testing.TB) string {
 	t.Helper()
 	lib, err := engine.Locate(os.Getenv(engine.LibraryEnv))
@@ -53,7 +54,8 @@ func inModule() (engine.Library, error) {
 	return engine.Library{}, engine.ErrNotInstalled
 }
 
-// Start runs an engine in a temporary directory until the end of the test. TestMain must call [engine.Child].
+// Start runs an engine in a temporary directory until the end of the test.
+// TestMain must call [engine.Child].
 func Start(t testing.TB) *engine.Engine {
 	t.Helper()
 	cfg := engine.DefaultConfig()
@@ -61,7 +63,8 @@ func Start(t testing.TB) *engine.Engine {
 	return StartConfig(t, cfg)
 }
 
-// StartConfig is [Start] with a configuration; the library is found when it is not named.
+// StartConfig is [Start] with a configuration; the library is found when it is
+// not named.
 func StartConfig(t testing.TB, cfg engine.Config) *engine.Engine {
 	t.Helper()
 	if cfg.Library == "" {
