@@ -410,8 +410,10 @@ func TestConformance(t *testing.T) {
 
 func FuzzNormalize(f *testing.F) { ingesttest.Fuzz(f, New(), fixtures(f)) }
 
-// TestSampleCases reads events that others made, where the folder is there.
-func TestSampleCases(t *testing.T) {
+// TestSamples reads the events of the unit tests of panther-labs/panther-analysis
+// (Apache-2.0): their shapes are real, and not ours. They are not copied into this
+// repository; without them beside it the test is skipped.
+func TestSamples(t *testing.T) {
 	file, err := os.Open("../../../shared/data/sample-cases.ndjson")
 	if errors.Is(err, fs.ErrNotExist) {
 		t.Skip("skipped: shared/data/sample-cases.ndjson is not beside the repository")

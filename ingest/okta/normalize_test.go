@@ -186,8 +186,9 @@ type sample struct {
 	Event  json.RawMessage `json:"event"`
 }
 
-// TestSamples reads events of other people's making, which lie beside the
-// repository where there are any.
+// TestSamples reads the events of the unit tests of panther-labs/panther-analysis
+// (Apache-2.0): their shapes are real, and not ours. They are not copied into this
+// repository; without them beside it the test is skipped.
 func TestSamples(t *testing.T) {
 	const path = "../../../shared/data/sample-cases.ndjson"
 	f, err := os.Open(path)
