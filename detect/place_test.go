@@ -232,18 +232,24 @@ func TestDirtyYieldsTheRestLater(t *testing.T) {
 		r.apply(newPerson(i).signIn(origin(), event.MethodPasskey))
 	}
 	keys := map[event.Key]bool{}
-	for state := range r.shard.Dirty() {
+	for state, err := range r.shard.Dirty() {
+		if err != nil {
+			t.Fatal(err)
+		}
 		keys[state.Key] = true
 		break
 	}
-	for state := range r.shard.Dirty() {
+	for state, err := range r.shard.Dirty() {
+		if err != nil {
+			t.Fatal(err)
+		}
 		keys[state.Key] = true
 	}
 	if len(keys) != 3 {
 		t.Errorf("states of %d identities, want 3", len(keys))
 	}
-	for state := range r.shard.Dirty() {
-		t.Errorf("%s is yielded again", state.Key)
+	for state, err := range r.shard.Dirty() {
+		t.Errorf("%s is yielded again: %v", state.Key, err)
 	}
 }
 

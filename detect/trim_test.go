@@ -25,8 +25,8 @@ func anyEvent(t *rapid.T) event.Event {
 				v.Set(reflect.ValueOf(time.Date(2026, 3, 2, 9, 14, 3, 123456789, time.FixedZone("", 5400))))
 				return
 			}
-			for i := range v.NumField() {
-				fill(v.Field(i))
+			for _, field := range v.Fields() {
+				fill(field)
 			}
 		case reflect.Pointer:
 			v.Set(reflect.New(v.Type().Elem()))

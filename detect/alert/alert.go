@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,12 +101,7 @@ func Reasons() []Reason {
 
 // Valid reports whether r is one of Reasons.
 func (r Reason) Valid() bool {
-	for _, v := range Reasons() {
-		if r == v {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(Reasons(), r)
 }
 
 // Alert is one finding as of one revision.

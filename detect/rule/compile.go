@@ -368,8 +368,8 @@ func (l *literals) member(n, other ast.Node) {
 		return
 	}
 	var allowed []string
-	for i := range base.NumField() {
-		if f := base.Field(i); f.Tag.Get("expr") == property.Value {
+	for f := range base.Fields() {
+		if f.Tag.Get("expr") == property.Value {
 			allowed = closedList(f.Tag.Get("list"))
 		}
 	}
@@ -391,8 +391,7 @@ func (l *literals) member(n, other ast.Node) {
 
 // explain turns an error of expr into a problem in the rules' own words.
 func (c *compiler) explain(err error) *problem {
-	var p *problem
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*problem](err); ok {
 		return p
 	}
 	var at *file.Error

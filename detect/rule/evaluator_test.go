@@ -227,7 +227,7 @@ func condition(t *rapid.T, facts map[string][]string, depth int) string {
 	operators := []string{"==", "!=", "<", "<=", ">", ">="}
 	n := rapid.IntRange(0, 10).Draw(t, "form")
 	if depth == 0 {
-		n = n % 8
+		n %= 8
 	}
 	switch n {
 	case 0, 1:
@@ -288,7 +288,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		for _, line := range strings.Split(err.Error(), "\n") {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
 			if strings.HasPrefix(line, "r.yaml:") {
 				return
 			}

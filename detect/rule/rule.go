@@ -304,8 +304,7 @@ func (p *parsing) logic() {
 
 // at places a problem of an expression in the file.
 func at(n yamlpos.Node, err error) error {
-	var p *problem
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*problem](err); ok {
 		return n.ErrorAt(p.offset, "%s", p.message)
 	}
 	return n.Errorf("%v", err)

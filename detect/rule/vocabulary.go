@@ -103,8 +103,8 @@ func (v *vocabulary) names(prefix string) []string {
 // fieldsOf returns the names of the fields of a struct of facts.
 func fieldsOf(t reflect.Type) []string {
 	var names []string
-	for i := range t.NumField() {
-		names = append(names, t.Field(i).Tag.Get("expr"))
+	for field := range t.Fields() {
+		names = append(names, field.Tag.Get("expr"))
 	}
 	return names
 }

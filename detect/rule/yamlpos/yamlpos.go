@@ -88,9 +88,13 @@ func Parse(file string, data []byte) (n Node, err error) {
 // IsZero reports whether the value is absent.
 func (n Node) IsZero() bool { return n.node == nil }
 
-// IsMap, IsList and IsText report the form of the value.
-func (n Node) IsMap() bool  { _, ok := n.node.(*ast.MappingNode); return ok }
+// IsMap reports whether the value is a mapping.
+func (n Node) IsMap() bool { _, ok := n.node.(*ast.MappingNode); return ok }
+
+// IsList reports whether the value is a list.
 func (n Node) IsList() bool { _, ok := n.node.(*ast.SequenceNode); return ok }
+
+// IsText reports whether the value is a text.
 func (n Node) IsText() bool { _, err := n.Text(); return err == nil && !n.IsZero() }
 
 func (n Node) position() (line, column int) {
