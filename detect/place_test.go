@@ -264,8 +264,8 @@ func TestForgottenIdentity(t *testing.T) {
 	if err := r.shard.Restore(p.key, nil); err != nil || gauge() != 0 {
 		t.Errorf("%v identities after it was forgotten, %v", gauge(), err)
 	}
-	for state := range r.shard.Dirty() {
-		t.Errorf("the state of %s is yielded", state.Key)
+	for state, err := range r.shard.Dirty() {
+		t.Errorf("the state of %s is yielded: %v", state.Key, err)
 	}
 	r.shard.Advance(origin().Add(time.Hour))
 }
