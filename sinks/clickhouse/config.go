@@ -79,11 +79,11 @@ func DefaultConfig() Config {
 
 var databaseName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
 
-// Validate reports every value that is not right.
+// Validate reports everything that is wrong with c, by its YAML path.
 func (c Config) Validate() error {
 	var errs []error
 	bad := func(path, format string, args ...any) {
-		errs = append(errs, fmt.Errorf("%s "+format, append([]any{path}, args...)...))
+		errs = append(errs, fmt.Errorf("%s: "+format, append([]any{path}, args...)...))
 	}
 	if len(c.Addresses) == 0 {
 		bad("addresses", "is empty: name at least one host:port of the native protocol")

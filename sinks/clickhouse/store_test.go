@@ -530,7 +530,7 @@ func TestOpen(t *testing.T) {
 		{"wrong password", wrong, "Authentication failed", 5 * time.Second},
 		{"no password file", missing, "read secret", 5 * time.Second},
 		{"the second address answers", second, "", 5 * time.Second},
-		{"no address", DefaultConfig(), "addresses is empty", time.Second},
+		{"no address", DefaultConfig(), "addresses: is empty", time.Second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			began := time.Now()
@@ -722,9 +722,9 @@ func TestValidate(t *testing.T) {
 		change func(*Config)
 		want   string
 	}{
-		{"no address", func(c *Config) { c.Addresses = nil }, "addresses is empty"},
+		{"no address", func(c *Config) { c.Addresses = nil }, "addresses: is empty"},
 		{"no port", func(c *Config) { c.Addresses = []string{"localhost"} }, "addresses[0]"},
-		{"database", func(c *Config) { c.Database = "a; DROP" }, "database is"},
+		{"database", func(c *Config) { c.Database = "a; DROP" }, "database: is"},
 		{"no user", func(c *Config) { c.Username = "" }, "username"},
 		{"half a certificate", func(c *Config) { c.TLS.CertFile = "x" }, "only one of"},
 		{"dial timeout", func(c *Config) { c.DialTimeout = 0 }, "dial_timeout"},

@@ -26,15 +26,16 @@ type Config struct {
 // DefaultConfig writes every alert; Path has no default.
 func DefaultConfig() Config { return Config{MinSeverity: alert.Informational} }
 
-// Validate reports the first value that is not right.
+// Validate reports everything that is wrong with c, by its YAML path.
 func (c Config) Validate() error {
-	switch {
-	case c.Path == "":
-		return errors.New("path is empty: name a file, or - for standard output")
-	case c.MinSeverity.Rank() == 0:
-		return fmt.Errorf("min_severity is %q: use one of %v", c.MinSeverity, alert.Severities())
+	var errs []error
+	if c.Path == "" {
+		errs = append(errs, errors.New("path: is empty: name a file, or - for standard output"))
 	}
-	return nil
+	if c.MinSeverity.Rank() == 0 {
+		errs = append(errs, fmt.Errorf("min_severity: is %q: use one of %v", c.MinSeverity, alert.Severities()))
+	}
+	return errors.Join(errs...)
 }
 
 // Sink appends alerts. It implements sinks.Sink and sinks.Holder.

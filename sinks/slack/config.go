@@ -49,37 +49,43 @@ func DefaultConfig() Config {
 
 var channelID = regexp.MustCompile(`^[CGD][A-Z0-9]{8,20}$`)
 
-// Validate reports the first value that is not right, and what would be.
+// Validate reports everything that is wrong with c, by its YAML path.
 func (c Config) Validate() error {
+	var errs []error
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.Token.IsZero() {
+		wrong("token: is not set: name the file or the variable of a bot token, {file: PATH} or ${ENV_NAME}")
+	}
 	switch {
-	case c.Token.IsZero():
-		return errors.New("token is not set: name the file or the variable of a bot token, {file: PATH} or ${ENV_NAME}")
 	case c.Channel == "":
-		return errors.New("channel is not set: use the channel's id, such as C0123456789")
-	case strings.HasPrefix(c.Channel, "#") || !channelID.MatchString(c.Channel):
-		return fmt.Errorf("channel is %q: use the channel's id (C…, G… or D…), not its name; Slack shows it at the end of the channel's details", c.Channel)
-	case c.MinSeverity.Rank() == 0:
-		return fmt.Errorf("min_severity is %q: use one of %v", c.MinSeverity, alert.Severities())
-	case c.Details != Full && c.Details != Minimal:
-		return fmt.Errorf("details is %q: use full or minimal", c.Details)
-	case !strings.HasSuffix(c.APIURL, "/"):
-		return fmt.Errorf("api_url is %q: it has to end in /, as https://slack.com/api/", c.APIURL)
+		wrong("channel: is not set: use the channel's id, such as C0123456789")
+	case !channelID.MatchString(c.Channel):
+		wrong("channel: is %q: use the channel's id (C…, G… or D…), not its name; Slack shows it at the end of the channel's details", c.Channel)
+	}
+	if c.MinSeverity.Rank() == 0 {
+		wrong("min_severity: is %q: use one of %v", c.MinSeverity, alert.Severities())
+	}
+	if c.Details != Full && c.Details != Minimal {
+		wrong("details: is %q: use full or minimal", c.Details)
 	}
 	if u, err := url.Parse(c.APIURL); err != nil || u.Host == "" || u.Scheme != "https" && !loopback(u) {
-		return fmt.Errorf("api_url is %q: the token is sent there, so it has to be an https address", c.APIURL)
+		wrong("api_url: is %q: the token is sent there, so it has to be an https address", c.APIURL)
+	} else if !strings.HasSuffix(c.APIURL, "/") {
+		wrong("api_url: is %q: it has to end in /, as https://slack.com/api/", c.APIURL)
 	}
 	for _, link := range []struct{ name, value string }{{"console_url", c.ConsoleURL}, {"grafana_url", c.GrafanaURL}} {
 		if link.value == "" {
 			continue
 		}
-		if u, err := url.Parse(strings.NewReplacer("{id}", "x", "{key}", "x").Replace(link.value)); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-			return fmt.Errorf("%s is %q: use a http or https address, with {id} or {key} where the alert or identity belongs", link.name, link.value)
+		filled := strings.NewReplacer("{id}", "x", "{key}", "x").Replace(link.value)
+		if u, err := url.Parse(filled); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			wrong("%s: is %q: use a http or https address, with {id} or {key} where the alert or identity belongs", link.name, link.value)
 		}
 		if c.Details == Minimal && strings.Contains(link.value, "{key}") {
-			return fmt.Errorf("%s has {key}, which may be an e-mail address, and details is minimal: use {id}", link.name)
+			wrong("%s: has {key}, which may be an e-mail address, and details is minimal: use {id}", link.name)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func loopback(u *url.URL) bool {

@@ -545,6 +545,12 @@ func TestValidate(t *testing.T) {
 	if err := good.Validate(); err != nil {
 		t.Fatalf("Validate() = %v for a good configuration", err)
 	}
+	err := Config{}.Validate()
+	for _, path := range []string{"token", "channel", "min_severity", "details", "api_url"} {
+		if !strings.Contains(err.Error(), path+": is ") {
+			t.Errorf("Validate() of nothing = %v, want %s in it", err, path)
+		}
+	}
 	for _, row := range []struct {
 		name   string
 		change func(c *Config)

@@ -3,6 +3,7 @@ package terminal
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -29,16 +30,18 @@ type Config struct {
 // DefaultConfig prints everything, in colour where there is a terminal.
 func DefaultConfig() Config { return Config{MinSeverity: alert.Informational, Color: "auto"} }
 
-// Validate reports the first value that is not right.
+// Validate reports everything that is wrong with c, by its YAML path.
 func (c Config) Validate() error {
+	var errs []error
 	if c.MinSeverity.Rank() == 0 {
-		return fmt.Errorf("min_severity is %q: use one of %v", c.MinSeverity, alert.Severities())
+		errs = append(errs, fmt.Errorf("min_severity: is %q: use one of %v", c.MinSeverity, alert.Severities()))
 	}
 	switch c.Color {
 	case "auto", "always", "never":
-		return nil
+	default:
+		errs = append(errs, fmt.Errorf("color: is %q: use auto, always or never", c.Color))
 	}
-	return fmt.Errorf("color is %q: use auto, always or never", c.Color)
+	return errors.Join(errs...)
 }
 
 // Sink prints alerts. It implements sinks.Sink and sinks.Holder.
