@@ -48,7 +48,7 @@ func NewRunner(name string, sink Sink, minimum alert.Severity, dead DeadLetter, 
 	}
 	waits := backoff.NewExponentialBackOff()
 	waits.InitialInterval, waits.MaxInterval = firstWait, maxWait
-	return &Runner{name: name, sink: sink, minimum: minimum, dead: dead, log: log.With("sink", name), metrics: m, waits: waits}, nil
+	return &Runner{name: name, sink: sink, minimum: minimum, dead: dead, log: log.With(slog.String("sink", name)), metrics: m, waits: waits}, nil
 }
 
 // Handle returns nil when every one of alerts is settled: durable at the sink,
@@ -133,7 +133,8 @@ func (r *Runner) bury(ctx context.Context, batch []alert.Alert, refused *Refused
 			return batch, fmt.Errorf("keep refused alert %s: %w", a.ID, err)
 		}
 		r.metrics.refused.Inc()
-		r.log.Error("alert refused and kept in the dead-letter topic", "alert", a.ID, "revision", a.Revision, "reason", refused.Err)
+		r.log.Error("alert refused and kept in the dead-letter topic", slog.String("alert", string(a.ID)),
+			slog.Uint64("revision", a.Revision), slog.Any("reason", refused.Err))
 	}
 	var rest []alert.Alert
 	for i := range batch {
@@ -153,7 +154,8 @@ func (r *Runner) wait(ctx context.Context, reason error, pending int) error {
 	if later, ok := errors.AsType[*LaterError](reason); ok {
 		next = max(next, later.After)
 	}
-	r.log.Warn("sink does not take alerts, trying again", "pending", pending, "wait", next, "error", reason)
+	r.log.Warn("sink does not take alerts, trying again", slog.Int("pending", pending),
+		slog.Duration("retry_in", next), slog.Any("error", reason))
 	timer := time.NewTimer(next)
 	defer timer.Stop()
 	select {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"path"
 	"regexp"
 	"strconv"
@@ -74,7 +75,7 @@ func (s *Store) migrate(ctx context.Context, files fs.FS) error {
 		if err := s.execute(ctx, insert, step.version, step.name, step.checksum); err != nil {
 			return fmt.Errorf("record migration %04d_%s: %w", step.version, step.name, err)
 		}
-		s.log.Info("clickhouse schema migrated", "version", step.version, "name", step.name)
+		s.log.Info("clickhouse schema migrated", slog.Uint64("version", uint64(step.version)), slog.String("name", step.name))
 	}
 	for table, keep := range map[string]time.Duration{tableEvents: s.cfg.Retention.Events, tableAlerts: s.cfg.Retention.Alerts} {
 		if err := s.setRetention(ctx, table, keep); err != nil {

@@ -96,7 +96,7 @@ func (s *Store) awaitServer(ctx context.Context) error {
 		return struct{}{}, err
 	}, backoff.WithBackOff(waits), backoff.WithMaxElapsedTime(s.cfg.ConnectTimeout),
 		backoff.WithNotify(func(err error, next time.Duration) {
-			s.log.Debug("clickhouse does not answer, trying again", "wait", next, "error", err)
+			s.log.Debug("clickhouse does not answer, trying again", slog.Duration("retry_in", next), slog.Any("error", err))
 		}))
 	return err
 }

@@ -75,8 +75,8 @@ func Start(ctx context.Context, cfg Config, logger *slog.Logger) (*Engine, error
 		<-e.done
 		return nil, fmt.Errorf("start clickhouse engine: %w%s", err, e.lastWords())
 	}
-	logger.Info("clickhouse engine started", "addr", e.addr, "pid", e.process.Pid,
-		"data_dir", dir, "duration", time.Since(began))
+	logger.Info("clickhouse engine started", slog.String("addr", e.addr), slog.Int("pid", e.process.Pid),
+		slog.String("data_dir", dir), slog.Duration("duration", time.Since(began)))
 	return e, nil
 }
 
