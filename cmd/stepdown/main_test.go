@@ -88,7 +88,6 @@ func runScripts(t *testing.T, dir string, setup func(*testscript.Env) error) {
 			"capture":   capture,
 			"terminate": terminate,
 			"hangup":    hangup,
-			"lines":     lines,
 			"empty":     empty,
 			"nochild":   noChild,
 			"uncomment": uncomment,
@@ -223,19 +222,6 @@ func expand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// lines FILE MIN waits until a file has as many lines.
-func lines(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: lines FILE MIN")
-	}
-	want, err := strconv.Atoi(args[1])
-	ts.Check(err)
-	poll(ts, args[1]+" lines in "+args[0], func() bool {
-		data, err := os.ReadFile(ts.MkAbs(args[0]))
-		return err == nil && bytes.Count(data, []byte{'\n'}) >= want
-	})
-}
-
 // empty DIR wants a directory to have nothing in it, or not to be there.
 func empty(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 1 {
@@ -327,41 +313,69 @@ func shuffle(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(out.String()), 0o600))
 }
 
-// attacks FILE wants what is to be found of every planted attack among the
-// alerts, and nothing else that is high.
+// attacks FILE waits until what is to be found of every planted attack is among
+// the alerts, and wants nothing else that is high, and no revision twice.
 func attacks(ts *testscript.TestScript, c *simulate.Company, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: attacks FILE")
 	}
 	resolver, err := identity.New(c.Identity(""))
 	ts.Check(err)
-	latest := map[alert.ID]alert.Alert{}
-	for line := range strings.Lines(ts.ReadFile(args[0])) {
-		var a alert.Alert
-		ts.Check(alert.Decode([]byte(line), &a))
-		if a.Revision >= latest[a.ID].Revision {
-			latest[a.ID] = a
-		}
-	}
-	planned := map[alert.ID]bool{}
+	keys := map[string]event.Key{}
 	for _, p := range c.Plan() {
 		e := event.Event{Source: p.Source, Subject: event.Principal{Name: p.Identity, Type: "user"}}
 		ts.Check(resolver.Resolve(&e))
-		found := false
-		for _, a := range latest {
-			if a.Key != e.Key || a.State != alert.Open || a.Time.Before(p.Start) {
-				continue
+		keys[p.Name] = e.Key
+	}
+	missing := ""
+	defer func() { ts.Logf("nothing was found of: %s", missing) }()
+	poll(ts, "alerts of all attacks", func() bool {
+		data, err := os.ReadFile(ts.MkAbs(args[0]))
+		if errors.Is(err, os.ErrNotExist) {
+			return false
+		}
+		ts.Check(err)
+		alerts := standingOf(ts, data)
+		missing = ""
+		planned := map[alert.ID]bool{}
+		for _, p := range c.Plan() {
+			found := false
+			for _, a := range alerts {
+				if a.Key != keys[p.Name] || a.Time.Before(p.Start) {
+					continue
+				}
+				planned[a.ID] = true
+				found = found || slices.Contains(p.Rules, a.RuleID) && a.Severity.Rank() >= alert.Severity(p.Severity).Rank()
 			}
-			planned[a.ID] = true
-			found = found || slices.Contains(p.Rules, a.RuleID) && a.Severity.Rank() >= alert.Severity(p.Severity).Rank()
+			if !found {
+				missing += " " + p.Name
+			}
 		}
-		if !found {
-			ts.Fatalf("nothing is found of %s against %s", p.Name, p.Identity)
+		for id, a := range alerts {
+			if missing == "" && !planned[id] && a.Severity.Rank() >= alert.High.Rank() {
+				ts.Fatalf("raised and not planted: %s about %s", a.RuleID, a.Key)
+			}
 		}
+		return missing == ""
+	})
+}
+
+// standingOf reads what stands of the alerts in whole lines of NDJSON.
+func standingOf(ts *testscript.TestScript, data []byte) map[alert.ID]alert.Alert {
+	var alerts []alert.Alert
+	seen := map[string]bool{}
+	for line := range bytes.Lines(data) {
+		if !bytes.HasSuffix(line, []byte{'\n'}) {
+			break // it is being written
+		}
+		var a alert.Alert
+		ts.Check(alert.Decode(line, &a))
+		revision := fmt.Sprint(a.ID, a.Revision)
+		if seen[revision] {
+			ts.Fatalf("revision %d of alert %s is there twice", a.Revision, a.ID)
+		}
+		seen[revision] = true
+		alerts = append(alerts, a)
 	}
-	for id, a := range latest {
-		if a.State == alert.Open && !planned[id] && a.Severity.Rank() >= alert.High.Rank() {
-			ts.Fatalf("raised and not planted: %s about %s", a.RuleID, a.Key)
-		}
-	}
+	return standing(alerts)
 }

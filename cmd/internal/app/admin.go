@@ -43,11 +43,11 @@ func (a *App) Handler() http.Handler {
 }
 
 // openAdmin takes the address of the admin endpoints; an empty one serves none.
-func (a *App) openAdmin() error {
+func (a *App) openAdmin(ctx context.Context) error {
 	if a.cfg.HTTP.Listen == "" {
 		return nil
 	}
-	listener, err := net.Listen("tcp", a.cfg.HTTP.Listen)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.cfg.HTTP.Listen)
 	if err != nil {
 		return fmt.Errorf("http.listen: %w; name a free address, or \"\" to serve nothing", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -182,7 +183,7 @@ func (a *App) Ready() error { return a.health.ready() }
 // then the connections, with the embedded broker and engine started where the
 // configuration names no others. Close undoes it.
 func (a *App) Open(ctx context.Context) error {
-	if err := a.openAdmin(); err != nil {
+	if err := a.openAdmin(ctx); err != nil {
 		return err
 	}
 	if a.keepsData() {
@@ -292,7 +293,13 @@ func (a *App) openStore(ctx context.Context) error {
 			return fmt.Errorf("embedded clickhouse engine: %w", err)
 		}
 		a.embedded = e
-		a.onClose("clickhouse engine", e.Close)
+		a.onClose("clickhouse engine", func(ctx context.Context) error {
+			// What was inserted is kept either way, so it is no failure of the run.
+			if err := e.Close(ctx); err != nil {
+				a.log.Warn("clickhouse engine not stopped in order", slog.Any("error", err))
+			}
+			return nil
+		})
 		a.health.watch("clickhouse engine", func() error {
 			select {
 			case <-e.Done():
@@ -440,9 +447,9 @@ func (a *App) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 	defer cancel()
 	var errs []error
-	for i := len(a.closers) - 1; i >= 0; i-- {
-		if err := a.closers[i].close(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("stop %s: %w", a.closers[i].name, err))
+	for _, c := range slices.Backward(a.closers) {
+		if err := c.close(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", c.name, err))
 		}
 	}
 	a.closers = nil

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -266,7 +267,7 @@ func TestUnreadableEventIsSetAsideAndStopsNobody(t *testing.T) {
 	last := batch[len(batch)-1]
 	bad := stream.Message{Topic: "events", Partition: partition, Offset: last.Offset + 1, Key: last.Key, Value: []byte(`{"schema":1,`)}
 	d := r.open(partition)
-	if err := d.Handle(t.Context(), append(batch[:len(batch):len(batch)], bad)); err != nil {
+	if err := d.Handle(t.Context(), append(slices.Clip(batch), bad)); err != nil {
 		t.Fatal(err)
 	}
 	letters, err := r.client.ListDeadLetters(t.Context(), stream.DeadLetterFilter{})
@@ -326,7 +327,7 @@ func TestReadinessNamesThePartitionThatFails(t *testing.T) {
 		t.Helper()
 		g.joined()
 		w := &watched{Partition: failing{err}, number: partition, health: g}
-		if got := w.Handle(t.Context(), nil); got != err {
+		if got := w.Handle(t.Context(), nil); !errors.Is(got, err) {
 			t.Errorf("got %v, want the error of the partition", got)
 		}
 	}
@@ -343,7 +344,7 @@ func TestReadinessNamesThePartitionThatFails(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	w := &watched{Partition: failing{away}, number: 3, health: g}
-	if err := w.Idle(ended, time.Second); err != away {
+	if err := w.Idle(ended, time.Second); !errors.Is(err, away) {
 		t.Errorf("got %v, want %v", err, away)
 	}
 	want("")

@@ -297,6 +297,7 @@ func (d *demo) progress() (sent int, day time.Time, closed bool) {
 func (d *demo) watch(ctx context.Context, a *app.App, ended chan error) (*verdict, error) {
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
+	var failing time.Time // since when looking fails
 	for {
 		select {
 		case <-ctx.Done():
@@ -309,35 +310,45 @@ func (d *demo) watch(ctx context.Context, a *app.App, ended chan error) (*verdic
 			return nil, err
 		case <-tick.C:
 		}
-		if err := d.match(ctx); err != nil {
-			return nil, ctxless(ctx, err)
+		v, err := d.look(ctx, a)
+		switch {
+		case ctx.Err() != nil:
+			return nil, nil
+		case err == nil && v != nil:
+			return v, nil
+		case err == nil:
+			failing = time.Time{}
+		case failing.IsZero():
+			failing = time.Now()
+		case time.Since(failing) > lookPatience:
+			return nil, errors.Join(err, a.Ready())
 		}
-		sent, _, closed := d.progress()
-		d.draw(sent)
-		if !closed {
-			continue
-		}
-		backlog, err := a.Backlog(ctx)
-		if err != nil {
-			return nil, ctxless(ctx, err)
-		}
-		if backlog > 0 {
-			continue
-		}
-		if err := d.match(ctx); err != nil {
-			return nil, ctxless(ctx, err)
-		}
-		d.draw(sent)
-		return d.verdict(ctx, a)
 	}
 }
 
-// ctxless hides the errors of a demo that was interrupted.
-func ctxless(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+// lookPatience is how long looking at what was found may fail: a busy machine is
+// slow to answer, and that is no verdict.
+const lookPatience = 20 * time.Second
+
+// look shows how far the demo is, and returns the verdict when all that went in
+// is judged and stored.
+func (d *demo) look(ctx context.Context, a *app.App) (*verdict, error) {
+	if err := d.match(ctx); err != nil {
+		return nil, err
 	}
-	return err
+	sent, _, closed := d.progress()
+	d.draw(sent)
+	if !closed {
+		return nil, nil
+	}
+	if backlog, err := a.Backlog(ctx); err != nil || backlog > 0 {
+		return nil, err
+	}
+	if err := d.match(ctx); err != nil {
+		return nil, err
+	}
+	d.draw(sent)
+	return d.verdict(ctx, a)
 }
 
 // match gives every attack the alert that fits it, from ClickHouse where there

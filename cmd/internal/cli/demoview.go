@@ -85,7 +85,7 @@ func (d *demo) verdict(ctx context.Context, a *app.App) (*verdict, error) {
 	}
 	alerts, err := d.alerts(ctx)
 	if err != nil {
-		return nil, ctxless(ctx, err)
+		return nil, err
 	}
 	for i := range alerts {
 		al := &alerts[i]
@@ -100,13 +100,13 @@ func (d *demo) verdict(ctx context.Context, a *app.App) (*verdict, error) {
 	}
 	letters, err := a.Client().ListDeadLetters(ctx, stream.DeadLetterFilter{Limit: 1000})
 	if err != nil {
-		return nil, ctxless(ctx, err)
+		return nil, err
 	}
 	v.DeadLetters = len(letters)
 	if d.store != nil {
 		n, err := d.store.CountEvents(ctx)
 		if err != nil {
-			return nil, ctxless(ctx, err)
+			return nil, err
 		}
 		v.Events = int64(n)
 	}
