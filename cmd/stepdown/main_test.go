@@ -98,7 +98,7 @@ func runScripts(t *testing.T, dir string, setup func(*testscript.Env) error) {
 }
 
 // patience is how long a script waits for what happens in the background.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // exits CODE PROGRAM ARG… runs a program and wants the exit code.
 func exits(ts *testscript.TestScript, neg bool, args []string) {

@@ -105,6 +105,15 @@ func (c *cli) writeLogs(opts *demoOptions) error {
 	return nil
 }
 
+// interrupted returns what an interrupt means before there is a verdict: nothing
+// to somebody who looks on, a failure where the exit code is the verdict.
+func (o *demoOptions) interrupted() error {
+	if o.once {
+		return errors.New("interrupted before all was judged")
+	}
+	return nil
+}
+
 // demo runs one demonstration from its directory to its verdict.
 func (c *cli) demo(ctx context.Context, opts *demoOptions) (err error) {
 	dir := opts.dataDir
@@ -164,7 +173,7 @@ func (c *cli) demo(ctx context.Context, opts *demoOptions) (err error) {
 	if err := a.Open(running); err != nil {
 		ended <- nil
 		if ctx.Err() != nil {
-			return nil
+			return opts.interrupted()
 		}
 		return withCode(exitUnavailable, err)
 	}
@@ -172,11 +181,11 @@ func (c *cli) demo(ctx context.Context, opts *demoOptions) (err error) {
 	go func() { ended <- a.Run(running) }()
 
 	verdict, err := d.watch(ctx, a, ended)
-	if err == nil && verdict == nil && opts.once {
-		return errors.New("interrupted before all was judged")
-	}
-	if err != nil || verdict == nil {
+	if err != nil {
 		return err
+	}
+	if verdict == nil {
+		return opts.interrupted()
 	}
 	if err := d.print(verdict); err != nil {
 		return err
