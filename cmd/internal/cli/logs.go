@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stepdown/cmd/internal/app"
+	"stepdown/cmd/internal/config"
 	"stepdown/detect"
 	"stepdown/detect/alert"
 	"stepdown/ingest"
@@ -69,32 +69,50 @@ func (f *logFlags) inputs(args []string) ([]input, error) {
 	return out, nil
 }
 
-// readLogs reads the files to their ends and hands every batch of normalized
-// records to each. observed is the time at which the records count as read.
-func (c *cli) readLogs(ctx context.Context, f *logFlags, args []string, id ingest.Identity, observed time.Time, log *slog.Logger, each func(ingest.Normalized) error) error {
+// readLogs reads the files to their ends as cfg says, hands every batch of
+// normalized records to each, and says on standard error what could not be read
+// and what became of all. It returns how many records failed.
+func (c *cli) readLogs(ctx context.Context, cfg *config.Config, f *logFlags, args []string, each func([]event.Event) error) (failed int, err error) {
+	resolver, err := identity.New(cfg.Identity)
+	if err != nil {
+		return 0, withCode(exitConfig, err)
+	}
+	log, err := c.logger(cfg.Log)
+	if err != nil {
+		return 0, err
+	}
 	ins, err := f.inputs(args)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	normalizers := app.Normalizers()
+	normalizers, observed, summary := app.Normalizers(), time.Now(), ingest.Summary{}
 	for _, in := range ins {
-		cfg := file.DefaultConfig()
-		cfg.Paths, cfg.Source, cfg.Tenant, cfg.Stream = []string{in.path}, in.source, f.tenant, f.stream
-		if err := cfg.Validate(); err != nil {
-			return withCode(exitUsage, err)
+		fc := file.DefaultConfig()
+		fc.Paths, fc.Source, fc.Tenant, fc.Stream = []string{in.path}, in.source, f.tenant, f.stream
+		if err := fc.Validate(); err != nil {
+			return 0, withCode(exitUsage, err)
 		}
-		source, err := file.New(cfg, log)
+		source, err := file.New(fc, log)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		if err := readLog(ctx, source, normalizers, id, observed, each); err != nil {
-			return errors.Join(fmt.Errorf("%s: %w", in.path, err), source.Close())
+		err = readLog(ctx, source, normalizers, resolver, observed, func(n ingest.Normalized) error {
+			summary.Add(n.Summary)
+			for _, r := range n.Rejected {
+				failed++
+				fmt.Fprintf(c.Stderr, "%s: %v\n", r.Record.Origin, r.Err)
+			}
+			return each(n.Events)
+		})
+		if err != nil {
+			return 0, errors.Join(fmt.Errorf("%s: %w", in.path, err), source.Close())
 		}
 		if err := source.Close(); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	c.printSummary(summary)
+	return failed, nil
 }
 
 func readLog(ctx context.Context, source ingest.Source, normalizers map[event.Source]ingest.Normalizer, id ingest.Identity, observed time.Time, each func(ingest.Normalized) error) error {
@@ -137,24 +155,9 @@ when a record failed.`,
 			if err != nil {
 				return err
 			}
-			resolver, err := identity.New(cfg.Identity)
-			if err != nil {
-				return withCode(exitConfig, err)
-			}
-			log, err := c.logger(cfg.Log)
-			if err != nil {
-				return err
-			}
-			summary := ingest.Summary{}
-			failed := 0
-			err = c.readLogs(cmd.Context(), &flags, args, resolver, time.Now(), log, func(n ingest.Normalized) error {
-				summary.Add(n.Summary)
-				for _, r := range n.Rejected {
-					failed++
-					fmt.Fprintf(c.Stderr, "%s: %v\n", r.Record.Origin, r.Err)
-				}
-				for i := range n.Events {
-					e := &n.Events[i]
+			failed, err := c.readLogs(cmd.Context(), cfg, &flags, args, func(events []event.Event) error {
+				for i := range events {
+					e := &events[i]
 					if !raw {
 						e.Raw = nil
 					}
@@ -171,7 +174,6 @@ when a record failed.`,
 			if err != nil {
 				return err
 			}
-			c.printSummary(summary)
 			if failed > 0 {
 				return fmt.Errorf("%d records could not be read; `stepdown run` would keep them in the dead-letter topic", failed)
 			}
@@ -223,36 +225,22 @@ name them SOURCE=FILE. All events are held in memory.`,
 			if err != nil {
 				return err
 			}
-			resolver, err := identity.New(cfg.Identity)
-			if err != nil {
-				return withCode(exitConfig, err)
-			}
 			set, err := app.LoadRules(cfg.Rules)
 			if err != nil {
 				return withCode(exitConfig, err)
 			}
-			log, err := c.logger(cfg.Log)
-			if err != nil {
-				return err
-			}
-			var events []event.Event
-			summary := ingest.Summary{}
-			err = c.readLogs(cmd.Context(), &flags, args, resolver, time.Now(), log, func(n ingest.Normalized) error {
-				summary.Add(n.Summary)
-				for _, r := range n.Rejected {
-					fmt.Fprintf(c.Stderr, "%s: %v\n", r.Record.Origin, r.Err)
+			var all []event.Event
+			_, err = c.readLogs(cmd.Context(), cfg, &flags, args, func(events []event.Event) error {
+				for i := range events {
+					events[i].Raw = nil
 				}
-				for i := range n.Events {
-					n.Events[i].Raw = nil
-				}
-				events = append(events, n.Events...)
+				all = append(all, events...)
 				return nil
 			})
 			if err != nil {
 				return err
 			}
-			c.printSummary(summary)
-			alerts, err := replay(detect.NewEngine(set, cfg.Detect, nil), events, revisions)
+			alerts, err := replay(detect.NewEngine(set, cfg.Detect, nil), all, revisions)
 			if err != nil {
 				return err
 			}

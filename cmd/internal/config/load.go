@@ -15,6 +15,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"stepdown/detect/rule/yamlpos"
 )
 
 // Error is one mistake in a configuration file.
@@ -274,38 +276,11 @@ func join(path, key string) string {
 
 // didYouMean names the nearest of names, or all of them when none is near.
 func didYouMean(word string, names []string) string {
-	best, distance := "", 3
-	for _, n := range names {
-		if d := editDistance(word, n); d < distance {
-			best, distance = n, d
-		}
-	}
-	if best != "" {
+	if best := yamlpos.Nearest(word, names); best != "" {
 		return fmt.Sprintf("did you mean %q?", best)
 	}
 	slices.Sort(names)
 	return "known here: " + strings.Join(names, ", ")
-}
-
-// editDistance is the Levenshtein distance.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // locate turns errors of the form "path: message" into *Error with the place of

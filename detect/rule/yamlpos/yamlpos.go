@@ -254,19 +254,25 @@ func (p Pair) Unknown(known []string) error {
 // DidYouMean returns ": did you mean x?" for the nearest of known, else a list of
 // them when it is short, else nothing.
 func DidYouMean(got string, known []string) string {
-	best, distance := "", 3
-	for _, k := range known {
-		if d := levenshtein(strings.ToLower(got), strings.ToLower(k)); d < distance && d < len(k) {
-			best, distance = k, d
-		}
-	}
-	switch {
+	switch best := Nearest(got, known); {
 	case best != "":
 		return ": did you mean " + best + "?"
 	case len(known) > 0 && len(known) <= 32:
 		return ": use one of " + strings.Join(known, ", ")
 	}
 	return ""
+}
+
+// Nearest returns the word of known that got is a slip of the pen away from, ""
+// when none is.
+func Nearest(got string, known []string) string {
+	best, distance := "", 3
+	for _, k := range known {
+		if d := levenshtein(strings.ToLower(got), strings.ToLower(k)); d < distance && d < len(k) {
+			best, distance = k, d
+		}
+	}
+	return best
 }
 
 // levenshtein returns how many single-character edits lie between a and b.
