@@ -13,8 +13,8 @@ import (
 )
 
 // lockWait is how long Start waits for an engine that is just stopping, as
-// after a crash of its parent.
-const lockWait = 2 * time.Second
+// after a crash of its parent: as long as that one may take.
+const lockWait = childGrace + time.Second
 
 // minFree is the free space below which Start refuses: the engine would fail in
 // the middle of its first merges.
