@@ -49,6 +49,10 @@ func NewSet(rules ...*Rule) (*Set, error) {
 	return s, nil
 }
 
+// ErrNone is returned by Load where there is no rule file: a pack without rules
+// finds nothing and looks as if nothing had happened.
+var ErrNone = errors.New("no rule file (*.yaml) here")
+
 // Load reads every *.yaml file of fsys, at any depth, as one rule each. The error
 // joins everything that is wrong in all of them.
 func Load(fsys fs.FS) (*Set, error) {
@@ -73,6 +77,8 @@ func Load(fsys fs.FS) (*Set, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("read rules: %w", err)
+	case len(rules)+len(errs) == 0:
+		return nil, ErrNone
 	case len(errs) > 0:
 		return nil, errors.Join(errs...)
 	}

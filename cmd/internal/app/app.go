@@ -149,11 +149,11 @@ func RuleFiles(cfg config.Rules) fs.FS {
 // LoadRules reads and compiles the rules.
 func LoadRules(cfg config.Rules) (*rule.Set, error) {
 	set, err := rule.Load(RuleFiles(cfg))
+	if errors.Is(err, rule.ErrNone) {
+		return nil, fmt.Errorf("rules: no rule in %s; leave rules.dir out for the shipped ones", cfg.Dir)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("rules: %w", err)
-	}
-	if len(set.All()) == 0 {
-		return nil, fmt.Errorf("rules: no rule in %s; leave rules.dir out for the shipped ones", cfg.Dir)
 	}
 	return set, nil
 }
