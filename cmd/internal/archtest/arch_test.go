@@ -100,8 +100,12 @@ var allowed = []struct {
 	{"ingest/identity", []string{"ingest/event"}},
 	{"ingest/stream", []string{"ingest/secret", "ingest/stream/..."}},
 	{"ingest/ingesttest", []string{"ingest", "ingest/event"}},
+	{"ingest/lenient", []string{"ingest", "ingest/event"}},
+	{"ingest/poll", []string{"ingest", "ingest/event"}},
+	{"ingest/rest", []string{"ingest", "ingest/secret"}},
+	{"ingest/webhook", []string{"ingest", "ingest/event", "ingest/secret"}},
 	// The packages of one provider or input; never each other.
-	{"ingest/", []string{"ingest", "ingest/event", "ingest/identity", "ingest/secret"}},
+	{"ingest/", []string{"ingest", "ingest/event", "ingest/identity", "ingest/secret", "ingest/lenient", "ingest/poll", "ingest/rest", "ingest/webhook"}},
 	{"ingest", []string{"ingest/event"}},
 	{"detect/ledger", []string{"ingest/event"}},
 	{"detect/rule", []string{"ingest/event", "detect/alert", "detect/ledger"}},
