@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -29,38 +30,62 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	where := e.File
-	if e.Line > 0 {
-		where = fmt.Sprintf("%s:%d:%d", e.File, e.Line, e.Column)
+	var parts []string
+	switch {
+	case e.File == "": // there is none
+	case e.Line == 0:
+		parts = append(parts, e.File)
+	default:
+		parts = append(parts, fmt.Sprintf("%s:%d:%d", e.File, e.Line, e.Column))
 	}
-	if e.Path == "" {
-		return where + ": " + e.Message
+	if e.Path != "" {
+		parts = append(parts, e.Path)
 	}
-	return where + ": " + e.Path + ": " + e.Message
+	return strings.Join(append(parts, e.Message), ": ")
 }
 
-// Load reads, decodes and validates the file at path. The error joins every
-// *Error that was found, so that one run shows them all.
+// Load reads, decodes and validates the file at path; an empty path is the
+// configuration without a file. The error joins every *Error that was found, in
+// the order of the file, so that one run shows them all.
 func Load(path string) (*Config, error) {
+	cfg, _, err := Examine(path, nil)
+	return cfg, err
+}
+
+// Look tells what is wrong, and what is doubtful, with what a configuration names
+// outside of its file. Every error begins with a YAML path and ": ".
+type Look func(*Config) (wrong, doubtful []error)
+
+// Examine is Load, and look in addition. What look finds doubtful comes back
+// beside the configuration, told as an error is.
+func Examine(path string, look Look) (cfg *Config, doubtful []error, err error) {
+	if path == "" {
+		return examine(&document{}, look)
+	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
+		return nil, nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return Parse(path, data)
+	return parse(path, data, look)
 }
 
 // Parse is Load for bytes; name is the file in errors.
-func Parse(name string, data []byte) (cfg *Config, err error) {
+func Parse(name string, data []byte) (*Config, error) {
+	cfg, _, err := parse(name, data, nil)
+	return cfg, err
+}
+
+func parse(name string, data []byte, look Look) (cfg *Config, doubtful []error, err error) {
 	d := document{file: name}
 	// The library indexes tokens without looking; a file may not stop the process.
 	defer func() {
 		if p := recover(); p != nil {
-			cfg, err = nil, &Error{File: name, Message: fmt.Sprintf("is not YAML: %v", p)}
+			cfg, doubtful, err = nil, nil, &Error{File: name, Message: fmt.Sprintf("is not YAML: %v", p)}
 		}
 	}()
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
-		return nil, d.libraryError(err)
+		return nil, nil, d.libraryError(err)
 	}
 	docs := slices.DeleteFunc(file.Docs, func(doc *ast.DocumentNode) bool { return doc.Body == nil })
 	switch len(docs) {
@@ -69,38 +94,85 @@ func Parse(name string, data []byte) (cfg *Config, err error) {
 		d.root = docs[0].Body
 	default:
 		p := docs[1].Body.GetToken().Position
-		return nil, &Error{File: name, Line: p.Line, Column: p.Column, Message: "has a second YAML document; write one"}
+		return nil, nil, &Error{File: name, Line: p.Line, Column: p.Column, Message: "has a second YAML document; write one"}
 	}
+	return examine(&d, look)
+}
+
+// examine decodes and validates d, which without a root is the defaults. What
+// cannot be decoded is told and left out, so that the rest is judged too.
+func examine(d *document, look Look) (cfg *Config, doubtful []error, err error) {
 	cfg = Default()
 	if d.root != nil {
-		d.check(d.root, d.root, reflect.TypeFor[Config](), "")
-		if len(d.errs) > 0 {
-			return nil, errors.Join(d.errs...)
+		if !d.check(d.root, d.root, reflect.TypeFor[Config](), "") {
+			return nil, nil, d.all()
 		}
-		if err := yaml.UnmarshalWithOptions(data, cfg, yaml.Strict()); err != nil {
-			return nil, d.libraryError(err)
+		if err := yaml.NodeToValue(d.root, cfg, yaml.Strict()); err != nil {
+			d.errs = append(d.errs, d.libraryError(err))
+			return nil, nil, d.all()
 		}
 		// The decoder makes a map anew; what the file does not name keeps its default.
 		settle := Default().Detect.Settle
 		maps.Copy(settle, cfg.Detect.Settle)
 		cfg.Detect.Settle = settle
 	}
+	var wrong []error
 	if err := cfg.Validate(); err != nil {
-		return nil, d.locate(err)
+		wrong = append(wrong, err)
 	}
-	return cfg, nil
+	if look != nil {
+		more, doubts := look(cfg)
+		wrong = append(wrong, more...)
+		for _, e := range d.locate(errors.Join(doubts...)) {
+			doubtful = append(doubtful, e)
+		}
+	}
+	for _, e := range d.locate(errors.Join(wrong...)) {
+		if !d.follows(e.Path) {
+			d.errs = append(d.errs, e)
+		}
+	}
+	if len(d.errs) > 0 {
+		return nil, nil, d.all()
+	}
+	return cfg, doubtful, nil
 }
 
 // document is a parsed file, to find places and mistakes in.
 type document struct {
 	file string
 	root ast.Node
-	errs []error
+	errs []*Error
+	// left are the paths of what was left out because it cannot be decoded, and of
+	// what an unknown key was probably meant to be.
+	left []string
+}
+
+// all joins what was found, in the order of the file.
+func (d *document) all() error {
+	slices.SortStableFunc(d.errs, func(a, b *Error) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	errs := make([]error, len(d.errs))
+	for i, e := range d.errs {
+		errs[i] = e
+	}
+	return errors.Join(errs...)
+}
+
+// follows reports whether an error at path may only be there because something
+// was left out: it is about that, about a part of it or about what it is part of.
+func (d *document) follows(path string) bool {
+	within := func(path, whole string) bool {
+		rest, ok := strings.CutPrefix(path, whole)
+		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	}
+	return slices.ContainsFunc(d.left, func(left string) bool { return within(path, left) || within(left, path) })
 }
 
 // libraryError gives the library's error our form. Its text beyond the first
 // line is a piece of the file, which may hold what must not be repeated.
-func (d *document) libraryError(err error) error {
+func (d *document) libraryError(err error) *Error {
 	var at interface {
 		GetToken() *token.Token
 		GetMessage() string
@@ -124,96 +196,109 @@ type shaped interface{ shape() reflect.Type }
 // check reports what is wrong with node as a value of type t: keys that do not
 // exist and values of another kind. The decoder would stop at the first, and
 // does not say where a duration or a secret stands. place is where a value that
-// is not there is told to be missing.
-func (d *document) check(node, place ast.Node, t reflect.Type, path string) {
+// is not there is told to be missing. Of a section it takes out what cannot be
+// decoded; it returns false when node as a whole cannot.
+func (d *document) check(node, place ast.Node, t reflect.Type, path string) bool {
 	switch n := node.(type) {
 	case *ast.AnchorNode:
-		d.check(n.Value, place, t, path)
-		return
+		return d.check(n.Value, place, t, path)
 	case *ast.AliasNode, *ast.TagNode:
-		return // the decoder resolves it and finds what is wrong
+		return true // the decoder resolves it and finds what is wrong
 	}
 	empty := node.Type() == ast.NullType
 	self := reflect.New(t).Interface()
 	if s, ok := self.(shaped); ok {
 		if empty {
 			// To decode nothing over a value leaves it as it is, off.
-			d.wrong(place, path, "is empty; write {} for the defaults, or leave it out")
-			return
+			return d.wrong(place, path, "is empty; write {} for the defaults, or leave it out")
 		}
 		t = s.shape()
 	} else if _, custom := self.(yaml.InterfaceUnmarshaler); custom {
 		if err := yaml.NodeToValue(node, self); err != nil {
 			message, _, _ := strings.Cut(err.Error(), "\n")
-			d.wrong(node, path, "%s", message)
+			return d.wrong(node, path, "%s", message)
 		}
-		return
+		return true
 	}
 	switch kind := t.Kind(); {
 	case kind == reflect.Struct && path == "" && empty:
-		d.wrong(node, path, "is null, want keys; an empty file is the defaults")
+		return d.wrong(node, path, "is null, want keys; an empty file is the defaults")
 	case kind == reflect.Struct && !empty:
-		d.checkStruct(node, t, path)
+		return d.checkStruct(node, t, path)
 	case kind == reflect.Map && !empty:
 		n, ok := node.(*ast.MappingNode)
 		if !ok {
-			d.wrong(node, path, "is %s, want keys", describe(node))
-			return
+			return d.wrong(node, path, "is %s, want keys", describe(node))
 		}
-		for _, v := range n.Values {
-			d.check(v.Value, v.Key, t.Elem(), join(path, keyOf(v)))
-		}
+		n.Values = slices.DeleteFunc(n.Values, func(v *ast.MappingValueNode) bool {
+			return !d.checkValue(v, t.Elem(), join(path, keyOf(v)))
+		})
 	case kind == reflect.Slice && !empty:
 		n, ok := node.(*ast.SequenceNode)
 		if !ok {
-			d.wrong(node, path, "is %s, want a list", describe(node))
-			return
+			return d.wrong(node, path, "is %s, want a list", describe(node))
 		}
+		whole := true // without one of its items, the others would change places
 		for i, v := range n.Values {
-			d.check(v, node, t.Elem(), fmt.Sprintf("%s[%d]", path, i))
+			whole = d.check(v, node, t.Elem(), fmt.Sprintf("%s[%d]", path, i)) && whole
 		}
+		return whole
 	case kind == reflect.Struct, kind == reflect.Map, kind == reflect.Slice:
 	case empty:
-		d.wrong(place, path, "is empty; leave the key out for the default")
+		return d.wrong(place, path, "is empty; leave the key out for the default")
 	default:
 		if want, ok := wants(node, t); !ok {
-			d.wrong(node, path, "is %s, want %s", describe(node), want)
+			return d.wrong(node, path, "is %s, want %s", describe(node), want)
 		}
 	}
+	return true
 }
 
-func (d *document) checkStruct(node ast.Node, t reflect.Type, path string) {
+func (d *document) checkStruct(node ast.Node, t reflect.Type, path string) bool {
 	n, ok := node.(*ast.MappingNode)
 	if !ok {
-		d.wrong(node, path, "is %s, want keys", describe(node))
-		return
+		return d.wrong(node, path, "is %s, want keys", describe(node))
 	}
 	fields := fieldsOf(t)
-	for _, v := range n.Values {
+	n.Values = slices.DeleteFunc(n.Values, func(v *ast.MappingValueNode) bool {
 		if v.Key.IsMergeKey() {
-			continue
+			return false
 		}
 		key := keyOf(v)
 		at := join(path, key)
-		i := slices.IndexFunc(fields, func(f field) bool { return f.name == key })
-		if i < 0 {
-			names := make([]string, len(fields))
-			for j, f := range fields {
-				names[j] = f.name
-			}
-			d.wrong(v.Key, at, "unknown key; %s", didYouMean(key, names))
-			continue
+		if i := slices.IndexFunc(fields, func(f field) bool { return f.name == key }); i >= 0 {
+			return !d.checkValue(v, fields[i].typ, at)
 		}
-		d.check(v.Value, v.Key, fields[i].typ, at)
+		names := make([]string, len(fields))
+		for j, f := range fields {
+			names[j] = f.name
+		}
+		d.wrong(v.Key, at, "unknown key; %s", didYouMean(key, names))
+		if meant := yamlpos.Nearest(key, names); meant != "" {
+			d.left = append(d.left, join(path, meant))
+		}
+		return true
+	})
+	return true
+}
+
+// checkValue is check for the value of a key.
+func (d *document) checkValue(v *ast.MappingValueNode, t reflect.Type, path string) bool {
+	ok := d.check(v.Value, v.Key, t, path)
+	if !ok {
+		d.left = append(d.left, path)
 	}
+	return ok
 }
 
 // keyOf is a key without its quotes.
 func keyOf(v *ast.MappingValueNode) string { return v.Key.GetToken().Value }
 
-func (d *document) wrong(node ast.Node, path, format string, args ...any) {
+// wrong notes an error at node; it returns false, as check does then.
+func (d *document) wrong(node ast.Node, path, format string, args ...any) bool {
 	p := node.GetToken().Position
 	d.errs = append(d.errs, &Error{File: d.file, Line: p.Line, Column: p.Column, Path: path, Message: fmt.Sprintf(format, args...)})
+	return false
 }
 
 // wants reports whether a scalar can be decoded into t, and what t takes.
@@ -247,8 +332,9 @@ func describe(node ast.Node) string {
 }
 
 type field struct {
-	name string
-	typ  reflect.Type
+	name  string
+	typ   reflect.Type
+	index []int
 }
 
 // fieldsOf lists the YAML keys of a struct, inline ones included.
@@ -259,9 +345,12 @@ func fieldsOf(t reflect.Type) []field {
 		switch {
 		case name == "-" || !f.IsExported():
 		case options == "inline" || f.Anonymous && name == "":
-			out = append(out, fieldsOf(f.Type)...)
+			for _, in := range fieldsOf(f.Type) {
+				in.index = append(slices.Clone(f.Index), in.index...)
+				out = append(out, in)
+			}
 		default:
-			out = append(out, field{name: name, typ: f.Type})
+			out = append(out, field{name: name, typ: f.Type, index: f.Index})
 		}
 	}
 	return out
@@ -285,18 +374,21 @@ func didYouMean(word string, names []string) string {
 
 // locate turns errors of the form "path: message" into *Error with the place of
 // the longest part of the path that the file has.
-func (d *document) locate(err error) error {
+func (d *document) locate(err error) []*Error {
+	if err == nil {
+		return nil
+	}
 	var joined interface{ Unwrap() []error }
 	if errors.As(err, &joined) {
-		var out []error
+		var out []*Error
 		for _, e := range joined.Unwrap() {
-			out = append(out, d.locate(e))
+			out = append(out, d.locate(e)...)
 		}
-		return errors.Join(out...)
+		return out
 	}
 	path, message, ok := strings.Cut(err.Error(), ": ")
 	if !ok || strings.ContainsAny(path, " \t") {
-		return &Error{File: d.file, Message: err.Error()}
+		return []*Error{{File: d.file, Message: err.Error()}}
 	}
 	e := &Error{File: d.file, Path: path, Message: message}
 	node := d.root
@@ -307,7 +399,7 @@ func (d *document) locate(err error) error {
 		}
 		node, e.Line, e.Column = next, at.Position.Line, at.Position.Column
 	}
-	return e
+	return []*Error{e}
 }
 
 // steps splits "inputs[0].file.paths" into inputs, 0, file, paths.

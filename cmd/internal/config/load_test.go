@@ -2,9 +2,11 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,11 +38,30 @@ func TestParseSaysWhatIsWrongAndWhere(t *testing.T) {
 		{"key in an item of a list", "inputs:\n  - name: a\n    file: {source: okta, pathes: [x]}\n",
 			[]string{`3:26: inputs[0].file.pathes: unknown key; did you mean "paths"?`}},
 		{"key of an item of a list", "inputs:\n  - nam: a\n",
-			[]string{`2:5: inputs[0].nam: unknown key; did you mean "name"?`}},
+			[]string{
+				`2:5: inputs[0].nam: unknown key; did you mean "name"?`,
+				`2:8: inputs[0].file.paths: none; want files, patterns such as /var/log/okta/*.ndjson, or -`,
+				`2:8: inputs[0].file.source: is empty; want the provider's name, such as okta`,
+			}},
 		{"key in a list of a section", "identity: {domains: [{canonical: example.com, equivalnt: [x]}]}\n",
 			[]string{`1:47: identity.domains[0].equivalnt: unknown key; did you mean "equivalent"?`}},
 		{"key of a sink", "sinks:\n  slack:\n    chanel: x\n",
-			[]string{`3:5: sinks.slack.chanel: unknown key; did you mean "channel"?`}},
+			[]string{
+				`2:3: sinks.slack.token: is not set: name the file or the variable of a bot token, {file: PATH} or ${ENV_NAME}`,
+				`3:5: sinks.slack.chanel: unknown key; did you mean "channel"?`,
+			}},
+		{"types and values, in the order of the file", "kafka: {partitions: many}\nembedded_partitions: 0\nlog: {level: loud}\nhttp: {listn: x, listen: 9320}\n",
+			[]string{
+				`1:21: kafka.partitions: is "many", want a whole number`,
+				`2:1: embedded_partitions: is 0; use 1 or more`,
+				`3:7: log.level: is "loud"; use debug, info, warn or error`,
+				`4:8: http.listn: unknown key; did you mean "listen"?`,
+			}},
+		{"item that cannot be decoded", "inputs:\n  - name: A B\n    file: {source: okta, paths: [{a: b}]}\n",
+			[]string{
+				`2:5: inputs[0].name: is "A B"; use lower-case letters, digits, dots and dashes: the cursor is kept under it`,
+				`3:34: inputs[0].file.paths[0]: is a section of keys, want text`,
+			}},
 		{"sink that does not exist", "sinks:\n  slak: {}\n",
 			[]string{`2:3: sinks.slak: unknown key; did you mean "slack"?`}},
 		{"key in quotes", "\"log\": {\"levl\": info}\n",
@@ -156,6 +177,90 @@ func TestParseSaysWhatIsWrongAndWhere(t *testing.T) {
 			}
 			if e, ok := errors.AsType[*Error](err); !ok || e.Line == 0 {
 				t.Errorf("got %#v, want an *Error with a place", err)
+			}
+		})
+	}
+}
+
+func TestExamineLooksBesideTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.yaml")
+	if err := os.WriteFile(path, []byte("log: {level: loud}\nrules: {dir: nowhere}\nkafka: {partitions: many}\ndata_dir: x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	look := func(c *Config) (wrong, doubtful []error) {
+		if c.DataDir != "x" {
+			t.Errorf("looks at a configuration with data_dir %q", c.DataDir)
+		}
+		return []error{fmt.Errorf("rules.dir: %s: is not there", c.Rules.Dir), errors.New("kafka.partitions: follows from what was left out")},
+			[]error{errors.New("data_dir: is odd")}
+	}
+	_, _, err := Examine(path, look)
+	want := path + ":1:7: log.level: is \"loud\"; use debug, info, warn or error\n" +
+		path + ":2:9: rules.dir: nowhere: is not there\n" +
+		path + ":3:21: kafka.partitions: is \"many\", want a whole number"
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+
+	if err := os.WriteFile(path, []byte("data_dir: x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, doubtful, err := Examine(path, func(*Config) (wrong, doubtful []error) { return nil, []error{errors.New("data_dir: is odd")} })
+	if err != nil || len(doubtful) != 1 || doubtful[0].Error() != path+":1:1: data_dir: is odd" {
+		t.Errorf("got %v and %v, want one doubt with its place", doubtful, err)
+	}
+	_, _, err = Examine("", func(*Config) (wrong, doubtful []error) { return []error{errors.New("data_dir: is odd")}, nil })
+	if err == nil || err.Error() != "data_dir: is odd" {
+		t.Errorf("without a file: got %v", err)
+	}
+}
+
+func TestReferences(t *testing.T) {
+	cfg, err := Parse("f.yaml", []byte(everything))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Reference{
+		{Path: "kafka.tls.ca_file", File: "/etc/stepdown/ca.pem"},
+		{Path: "kafka.sasl.password", Secret: secret.FromFile("/run/secrets/kafka")},
+		{Path: "clickhouse.password", Secret: secret.FromEnv("CLICKHOUSE_PASSWORD")},
+		{Path: "sinks.slack.token", Secret: secret.FromEnv("SLACK_TOKEN")},
+	}
+	if diff := cmp.Diff(want, cfg.References(), cmp.Comparer(func(a, b secret.Secret) bool { return a == b })); diff != "" {
+		t.Errorf("references (-want +got):\n%s", diff)
+	}
+}
+
+func TestDifferences(t *testing.T) {
+	const file = "kafka: {brokers: [\"a:1\"]}\ninputs:\n  - {name: okta, file: {source: okta, paths: [a, b]}}\nsinks: {terminal: {min_severity: high}}\n"
+	for _, test := range []struct {
+		name, old, new string
+		want           []string
+	}{
+		{"nothing", "", "", nil},
+		{"a value", "http: {listen: \"localhost:1\"}", "", []string{"http.listen"}},
+		{"values far apart", "data_dir: x", "log: {level: debug}", []string{"data_dir", "log.level", "embedded_broker.data_dir", "clickhouse.engine.data_dir"}},
+		{"an item of a list", file, strings.Replace(file, "a, b", "a, c", 1), []string{"inputs[0].file.paths[1]"}},
+		{"the length of a list", file, strings.Replace(file, "a, b", "a", 1), []string{"inputs[0].file.paths"}},
+		{"a sink more", file, strings.Replace(file, "sinks: {", "sinks: {ndjson: {path: x}, ", 1), []string{"sinks.ndjson"}},
+		{"a value of a sink", file, strings.Replace(file, "high", "low", 1), []string{"sinks.terminal.min_severity"}},
+		{"a secret", "clickhouse: {password: \"${A}\"}", "clickhouse: {password: \"${B}\"}", []string{"clickhouse.password"}},
+		{"an entry of a map", "detect: {settle: {okta: 1m}}", "", []string{"detect.settle"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			old, err := Parse("old.yaml", []byte(test.old))
+			if err != nil {
+				t.Fatal(err)
+			}
+			next, err := Parse("new.yaml", []byte(test.new))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := old.Differences(next)
+			slices.Sort(got)
+			slices.Sort(test.want)
+			if diff := cmp.Diff(test.want, got, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("differences (-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -12,6 +12,11 @@ type Optional[T any] struct {
 
 func (*Optional[T]) shape() reflect.Type { return reflect.TypeFor[T]() }
 
+// optional is any Optional.
+type optional interface{ isSet() bool }
+
+func (o Optional[T]) isSet() bool { return o.Set }
+
 // IsZero reports whether the section is absent, so that it is left out where a
 // configuration is printed.
 func (o Optional[T]) IsZero() bool { return !o.Set }
