@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -82,6 +83,13 @@ type Collector struct {
 	log    *slog.Logger
 	// unsaved is the cursor of a durable batch that could not be saved yet.
 	unsaved json.RawMessage
+	// progress tells of history that is being caught up.
+	progress progress
+
+	mu sync.Mutex
+	// failing is what the source says since failingSince; nil while it is well.
+	failing      error
+	failingSince time.Time
 }
 
 // Collector returns the collector of source; input names it in metrics, logs
@@ -131,13 +139,15 @@ func (c *Collector) Run(ctx context.Context) (err error) {
 		case err == nil:
 			pause.Reset()
 			c.metrics.polls.WithLabelValues(c.input, "ok").Inc()
+			c.polled(ctx, nil, 0)
 		case ended:
 			c.metrics.polls.WithLabelValues(c.input, "end").Inc()
+			c.polled(ctx, nil, 0)
 		default:
 			c.metrics.polls.WithLabelValues(c.input, "error").Inc()
 			c.lane.idle()
 			next := pause.NextBackOff()
-			c.log.WarnContext(ctx, "poll input", slog.Any("error", err), slog.Duration("retry_in", next))
+			c.polled(ctx, err, next)
 			if err := sleep(ctx, next); err != nil {
 				return err
 			}
@@ -150,6 +160,47 @@ func (c *Collector) Run(ctx context.Context) (err error) {
 			return nil
 		}
 	}
+}
+
+// polled notes how a poll went, and logs what is news. A refused credential is
+// an error with its own words: nothing but an operator ends it.
+func (c *Collector) polled(ctx context.Context, err error, retryIn time.Duration) {
+	_, refused := errors.AsType[*CredentialError](err)
+	c.mu.Lock()
+	was := c.failing
+	c.failing = err
+	if was == nil && err != nil {
+		c.failingSince = time.Now()
+	}
+	c.mu.Unlock()
+	c.metrics.refused.WithLabelValues(c.input).Set(map[bool]float64{true: 1}[refused])
+	switch {
+	case err == nil && was != nil:
+		c.log.InfoContext(ctx, "input polled again")
+	case err == nil:
+	case refused && (was == nil || was.Error() != err.Error()):
+		c.log.ErrorContext(ctx, "input cannot be polled", slog.Any("error", err), slog.Duration("retry_in", retryIn))
+	case !refused:
+		c.log.WarnContext(ctx, "poll input", slog.Any("error", err), slog.Duration("retry_in", retryIn))
+	}
+}
+
+// failingAfter is how long a source may fail before Ready says so: a refused
+// request in the night is no reason to page anybody.
+const failingAfter = 2 * time.Minute
+
+// Ready returns nil while the source can be polled, else why not. A refused
+// credential counts at once, anything else after two minutes.
+func (c *Collector) Ready() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, refused := errors.AsType[*CredentialError](c.failing); refused {
+		return c.failing
+	}
+	if c.failing != nil && time.Since(c.failingSince) >= failingAfter {
+		return fmt.Errorf("failing for %s: %w", time.Since(c.failingSince).Round(time.Second), c.failing)
+	}
+	return nil
 }
 
 // collect brings one batch through. It returns only the error of ctx: there is
@@ -173,6 +224,14 @@ func (c *Collector) collect(ctx context.Context, batch Batch) error {
 		c.logRejected(ctx, out.Rejected)
 	}
 	c.metrics.batch(c.input, out.Summary, c.deps.Now())
+	if batch.Durable != nil {
+		batch.Durable(ctx)
+	}
+	if !batch.Through.IsZero() {
+		c.metrics.through.WithLabelValues(c.input).Set(float64(batch.Through.UnixMilli()) / 1000)
+		c.lane.published(batch.Through)
+		c.progress.note(ctx, c.log, c.deps.Now(), batch.Through, len(batch.Records))
+	}
 	if batch.Cursor != nil {
 		c.unsaved = batch.Cursor
 	}

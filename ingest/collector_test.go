@@ -355,7 +355,7 @@ func TestCollectorMetrics(t *testing.T) {
 		want := map[string]float64{
 			"polls_total ok": 1, "polls_total end": 1, "records_total": 4, "events_total sign_in": 1,
 			"skipped_total machine_identity": 1, "malformed_total invalid_json": 1, "malformed_total too_large": 1,
-			"publish_errors_total": 1, "lag_seconds": 3600, "last_event_timestamp_seconds": 1772442000, "held_seconds_total": 0,
+			"publish_errors_total": 1, "lag_seconds": 3600, "last_event_timestamp_seconds": 1772442000, "held_seconds_total": 0, "credential_refused": 0,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("metrics (-want +got):\n%s", diff)

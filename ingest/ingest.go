@@ -35,6 +35,13 @@ type Batch struct {
 	// Cursor is the position after the batch. The collector saves it when the
 	// batch is durable, and hands it to Seek at the next start.
 	Cursor json.RawMessage
+	// Through is the time up to which the source has shown what it has; zero
+	// where that is not known. It moves on also when there are no records.
+	Through time.Time
+	// Durable, where it is set, is called once the records are durable, before
+	// the cursor is saved: to answer who sent them, to delete them upstream. It
+	// is not called for a batch that is given up because ctx ended.
+	Durable func(ctx context.Context)
 }
 
 // Source reads records from one place. One goroutine uses it.
@@ -42,9 +49,10 @@ type Source interface {
 	// Seek sets the position; it is called once before the first Poll, with nil
 	// when nothing was saved.
 	Seek(cursor json.RawMessage) error
-	// Poll blocks until there are records, the input ends (io.EOF) or ctx does.
-	// Every other error is of the moment: the collector logs it, waits and
-	// polls again.
+	// Poll blocks until there are records or news of Through, the input ends
+	// (io.EOF) or ctx does. Every other error is of the moment: the collector
+	// logs it, waits and polls again. *CredentialError is of the moment too, but
+	// only an operator can end it.
 	Poll(ctx context.Context) (Batch, error)
 	Close() error
 }

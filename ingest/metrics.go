@@ -21,6 +21,8 @@ type metrics struct {
 	publishErrors *prometheus.CounterVec
 	cursorErrors  *prometheus.CounterVec
 	held          *prometheus.CounterVec
+	through       *prometheus.GaugeVec
+	refused       *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -45,6 +47,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		publishErrors: counter("stepdown_ingest_publish_errors_total", "Attempts to publish events or dead letters that failed and are retried.", "input"),
 		cursorErrors:  counter("stepdown_ingest_cursor_errors_total", "Attempts to save a cursor that failed and are retried.", "input"),
 		held:          counter("stepdown_ingest_held_seconds_total", "Time an input waited for slower ones to catch up in event time.", "input"),
+		through:       gauge("stepdown_ingest_read_through_timestamp_seconds", "Time up to which an input's source has shown what it has; now minus it is how far behind the input is.", "input"),
+		refused:       gauge("stepdown_ingest_credential_refused", "1 while a provider refuses the credential of an input.", "input"),
 	}
 }
 

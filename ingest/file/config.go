@@ -3,6 +3,7 @@ package file
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -68,6 +69,53 @@ func (c Config) Validate() error {
 		wrong("poll_interval: %s; want a duration such as 1s", c.PollInterval)
 	}
 	return errors.Join(errs...)
+}
+
+// Look looks at the disk for what the paths of a valid c name, and returns what
+// is wrong and what is doubtful, by its YAML path. A plain path has to name a file
+// that can be read, a pattern without Follow one file or more; a pattern that is
+// followed may find its first file later.
+func (c Config) Look() (wrong, doubtful []error) {
+	for i, p := range c.Paths {
+		at := func(err error) error { return fmt.Errorf("paths[%d]: %w", i, err) }
+		if p == Stdin {
+			continue
+		}
+		if !isPattern(p) {
+			if err := readable(p); err != nil {
+				wrong = append(wrong, at(err))
+			}
+			continue
+		}
+		found, err := filepath.Glob(p)
+		switch {
+		case err != nil:
+			wrong = append(wrong, at(err))
+		case len(found) > 0:
+		case c.Follow:
+			doubtful = append(doubtful, at(fmt.Errorf("no file matches %s so far", p)))
+		default:
+			wrong = append(wrong, at(fmt.Errorf("no file matches %s; with follow: true it is waited for", p)))
+		}
+	}
+	return wrong, doubtful
+}
+
+func readable(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return err
+	case info.IsDir():
+		return fmt.Errorf("%s is a directory; want a pattern such as %s", path, filepath.Join(path, "*.ndjson"))
+	case !info.Mode().IsRegular():
+		return nil // a pipe would wait for its writer
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // isPattern reports whether p stands for any number of files.

@@ -69,24 +69,9 @@ func New(cfg Config, log *slog.Logger) (*Source, error) {
 		s.stdin = newStdin(os.Stdin)
 		return s, nil
 	}
-	for i, p := range cfg.Paths {
-		if !isPattern(p) {
-			info, err := os.Stat(p)
-			if err != nil {
-				return nil, fmt.Errorf("paths[%d]: %w", i, err)
-			}
-			if info.IsDir() {
-				return nil, fmt.Errorf("paths[%d]: %s is a directory; want a pattern such as %s", i, p, filepath.Join(p, "*.ndjson"))
-			}
-			continue
-		}
-		found, err := filepath.Glob(p)
-		if err != nil {
-			return nil, fmt.Errorf("paths[%d]: %w", i, err)
-		}
-		if len(found) == 0 && !cfg.Follow {
-			return nil, fmt.Errorf("paths[%d]: no file matches %s; with follow: true it is waited for", i, p)
-		}
+	wrong, _ := cfg.Look()
+	if len(wrong) > 0 {
+		return nil, errors.Join(wrong...)
 	}
 	return s, nil
 }

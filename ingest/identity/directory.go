@@ -54,27 +54,40 @@ type digest [sha256.Size]byte
 // in use. After an error the old one stays in use. Events that are resolved
 // meanwhile see the old one or the new one, never a mixture.
 func (r *Resolver) Reload() (changed bool, err error) {
+	r.turn.Lock()
+	defer r.turn.Unlock()
 	old := r.snapshot.Load()
+	next, err := read(old.cfg, old)
+	if err != nil || next == old {
+		return false, err
+	}
+	r.snapshot.Store(next)
+	return true, nil
+}
+
+// read returns what cfg and the directory that it names mean; old, which may be
+// nil, where that is the same.
+func read(cfg Config, old *snapshot) (*snapshot, error) {
 	b := newBuilder()
-	b.config(r.cfg)
-	if path := r.cfg.Directory; path != "" {
+	b.cfg = cfg
+	b.config(cfg)
+	if path := cfg.Directory; path != "" {
 		data, err := os.ReadFile(path)
 		if err != nil {
-			return false, fmt.Errorf("read directory: %w", err)
+			return nil, fmt.Errorf("read directory: %w", err)
 		}
 		b.directory = sha256.Sum256(data)
 		if old != nil && old.directory == b.directory {
-			return false, nil
+			return old, nil
 		}
 		b.readDirectory(path, data)
 	} else if old != nil {
-		return false, nil
+		return old, nil
 	}
 	if len(b.errs) > 0 {
-		return false, fmt.Errorf("read directory: %w", errors.Join(cut(b.errs)...))
+		return nil, fmt.Errorf("read directory: %w", errors.Join(cut(b.errs)...))
 	}
-	r.snapshot.Store(&b.snapshot)
-	return old != nil, nil
+	return &b.snapshot, nil
 }
 
 // maxErrors bounds what a reader has to look at: a file of the wrong kind is

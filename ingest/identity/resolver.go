@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"stepdown/ingest/event"
@@ -14,15 +16,17 @@ import (
 var errNoIdentity = errors.New("no identity")
 
 // Resolver stamps events with the canonical identity. It is safe for concurrent
-// use, Reload included.
+// use, Reload and Adopt included.
 type Resolver struct {
-	cfg      Config
+	// turn keeps one change of the snapshot behind the other.
+	turn     sync.Mutex
 	snapshot atomic.Pointer[snapshot]
 }
 
 // snapshot is what one state of configuration and directory means; it never
 // changes.
 type snapshot struct {
+	cfg     Config
 	domains map[string]string    // equivalent → canonical
 	bare    map[tenantKey]string // domain of bare logins
 	aliases map[string]event.Key // canonical name → identity
@@ -53,11 +57,23 @@ func New(cfg Config) (*Resolver, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	r := &Resolver{cfg: cfg}
-	if _, err := r.Reload(); err != nil {
+	s, err := read(cfg, nil)
+	if err != nil {
 		return nil, err
 	}
+	r := &Resolver{}
+	r.snapshot.Store(s)
 	return r, nil
+}
+
+// Adopt takes over the configuration and the directory of other, and reports
+// whether they differ from what was in use.
+func (r *Resolver) Adopt(other *Resolver) (changed bool) {
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	next := other.snapshot.Load()
+	old := r.snapshot.Swap(next)
+	return old.directory != next.directory || !reflect.DeepEqual(old.cfg, next.cfg)
 }
 
 // Resolve sets Key, Tier, Populations and the keys of subject and actor. It

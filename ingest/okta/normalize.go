@@ -12,6 +12,7 @@ import (
 
 	"stepdown/ingest"
 	"stepdown/ingest/event"
+	"stepdown/ingest/poll"
 )
 
 // stream is the one log that Okta has.
@@ -25,6 +26,9 @@ func New() ingest.Normalizer { return normalizer{} }
 // Normalize implements ingest.Normalizer: one LogEvent gives one event or none.
 // The event shares the bytes of r.Data as its raw record.
 func (normalizer) Normalize(r ingest.Record) ([]event.Event, error) {
+	if poll.IsSnapshot(r.Data) {
+		return normalizeSnapshot(r)
+	}
 	events := []event.Event{{
 		Schema: event.SchemaVersion, Source: r.Source, Tenant: r.Tenant, Stream: stream,
 		Observed: r.Observed, Raw: r.Data,

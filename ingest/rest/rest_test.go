@@ -1,0 +1,302 @@
+package rest
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+
+	"stepdown/ingest"
+	"stepdown/ingest/secret"
+)
+
+// clock is a runtime whose waiting moves its time.
+type clock struct {
+	mu    sync.Mutex
+	now   time.Time
+	waits []time.Duration
+}
+
+func newClock() *clock { return &clock{now: time.Date(2026, time.March, 2, 9, 0, 0, 0, time.UTC)} }
+
+func (c *clock) runtime() ingest.Runtime {
+	return ingest.Runtime{
+		Input: "test", Log: slog.New(slog.DiscardHandler), HTTP: http.DefaultTransport,
+		Now: func() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now },
+		Wait: func(ctx context.Context, d time.Duration) error {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.now = c.now.Add(d)
+			c.waits = append(c.waits, d)
+			return ctx.Err()
+		},
+	}
+}
+
+func token(t *testing.T, value string) secret.Secret {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(path, []byte(value), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return secret.FromFile(path)
+}
+
+func client(t *testing.T, c *clock, base string, opts Options) *Client {
+	t.Helper()
+	opts.Base = base
+	out, err := New(DefaultBudget(600), opts, c.runtime())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestThrottledRequestsWaitAsLongAsTheProviderSays(t *testing.T) {
+	c := newClock()
+	for name, tc := range map[string]struct {
+		status  int
+		headers map[string]string
+		total   time.Duration // of two refusals
+	}{
+		"seconds": {429, map[string]string{"Retry-After": "7"}, 14 * time.Second},
+		// At the second refusal it is past.
+		"a date":            {429, map[string]string{"Retry-After": c.now.Add(9 * time.Second).Format(http.TimeFormat)}, 9*time.Second + minWait},
+		"its own header":    {429, map[string]string{"X-Reset-In": "11s"}, 22 * time.Second},
+		"unavailable":       {503, map[string]string{"Retry-After": "3"}, 6 * time.Second},
+		"forbidden":         {403, map[string]string{"Retry-After": "60"}, 2 * time.Minute},
+		"nothing is said":   {429, nil, 2 * minWait},
+		"more than allowed": {429, map[string]string{"Retry-After": "86400"}, 2 * maxWait},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newClock()
+			refuse := 2
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if refuse--; refuse >= 0 {
+					for k, v := range tc.headers {
+						w.Header().Set(k, v)
+					}
+					w.WriteHeader(tc.status)
+					return
+				}
+				fmt.Fprint(w, `{}`)
+			}))
+			defer srv.Close()
+			cl := client(t, c, srv.URL, Options{Limit: func(h http.Header, _ time.Time) time.Duration {
+				d, _ := time.ParseDuration(h.Get("X-Reset-In"))
+				return d
+			}})
+			if _, err := cl.Get(t.Context(), "logs", nil); err != nil {
+				t.Fatal(err)
+			}
+			var waited time.Duration
+			for _, d := range c.waits {
+				waited += d
+			}
+			if waited != tc.total {
+				t.Errorf("waited %s (%v), want %s", waited, c.waits, tc.total)
+			}
+		})
+	}
+}
+
+func TestErrorsOfTheMomentAreTriedAgain(t *testing.T) {
+	for name, tc := range map[string]struct {
+		statuses []int
+		requests int
+		wantErr  int
+	}{
+		"once":      {[]int{500, 200}, 2, 0},
+		"twice":     {[]int{502, 504, 200}, 3, 0},
+		"for long":  {[]int{500, 500, 500, 200}, 3, 500},
+		"our fault": {[]int{400, 200}, 1, 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			requests := 0
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(tc.statuses[requests])
+				requests++
+			}))
+			defer srv.Close()
+			_, err := client(t, newClock(), srv.URL, Options{}).Get(t.Context(), "/logs", nil)
+			got := 0
+			if status, ok := errors.AsType[*StatusError](err); ok {
+				got = status.Status
+			}
+			if got != tc.wantErr || requests != tc.requests {
+				t.Errorf("error %v after %d requests, want %d after %d", err, requests, tc.wantErr, tc.requests)
+			}
+		})
+	}
+}
+
+func TestErrorsNeverHoldSecrets(t *testing.T) {
+	const hidden = "very-secret-value"
+	for name, handler := range map[string]http.HandlerFunc{
+		"refused": func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(401); fmt.Fprint(w, r.Header) },
+		"echo": func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(400)
+			fmt.Fprintf(w, `{"error":%q}`, r.URL.String())
+		},
+		"broken off": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://example.org/?k="+hidden, 302)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := httptest.NewServer(handler)
+			defer srv.Close()
+			cl := client(t, newClock(), srv.URL, Options{Credential: Header("Authorization", "Bearer ", token(t, hidden))})
+			_, err := cl.Get(t.Context(), "logs", map[string][]string{"key": {hidden}})
+			if err == nil || strings.Contains(err.Error(), hidden) {
+				t.Errorf("error %v: want one, without the secret", err)
+			}
+			if _, ok := errors.AsType[*ingest.CredentialError](err); ok != (name == "refused") {
+				t.Errorf("error %v: is a credential error: %t", err, ok)
+			}
+		})
+	}
+}
+
+func TestTheCredentialGoesToTheConfiguredHostOnly(t *testing.T) {
+	cl := client(t, newClock(), "https://api.example.com/base", Options{})
+	for ref, want := range map[string]string{
+		"logs?a=1":                           "https://api.example.com/base/logs?a=1",
+		"/logs":                              "https://api.example.com/base/logs",
+		"https://api.example.com/logs?after": "https://api.example.com/logs?after",
+		"https://example.org/logs":           "",
+		"http://api.example.com/logs":        "",
+		"//example.org/logs":                 "",
+	} {
+		got, err := cl.resolve(ref, nil)
+		if (err != nil) != (want == "") || err == nil && got.String() != want {
+			t.Errorf("resolve(%q) = %v, %v, want %q", ref, got, err, want)
+		}
+	}
+	for _, base := range []string{"", "example.com", "http://example.com", "https://user@example.com", "https://example.com?x=1", "ftp://example.com"} {
+		if ValidateBase(base) == nil {
+			t.Errorf("ValidateBase(%q) = nil", base)
+		}
+	}
+}
+
+func TestNextLink(t *testing.T) {
+	for name, tc := range map[string]struct {
+		links []string
+		want  string
+	}{
+		"two headers, commas": {[]string{`<https://x/logs>; rel="self"`, `<https://x/logs?after=1,2>; rel="next"`}, "https://x/logs?after=1,2"},
+		"joined":              {[]string{`<https://x/logs>; rel="self", <https://x/logs?after=1>; rel="next"`}, "https://x/logs?after=1"},
+		"next comes first":    {[]string{`<https://x/logs?after=1>; rel="next", <https://x/logs>; rel="self"`}, "https://x/logs?after=1"},
+		"without quotes":      {[]string{`<https://x/logs?after=1>; rel=next`}, "https://x/logs?after=1"},
+		"a title before":      {[]string{`<https://x/logs?after=1>; title="a"; rel="next"`}, "https://x/logs?after=1"},
+		"last page":           {[]string{`<https://x/logs>; rel="prev"`}, ""},
+		"broken":              {[]string{`<https://x/logs; rel="next"`}, ""},
+		"none":                {nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := Response{Header: http.Header{"Link": tc.links}}
+			if got := r.Next(); got != tc.want {
+				t.Errorf("Next() = %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestOAuthTokensAreRenewed(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyFile := token(t, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
+	issued, valid := 0, ""
+	var srv *httptest.Server
+	srv = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/token" {
+			if r.Header.Get("Authorization") != "Bearer "+valid {
+				w.WriteHeader(401)
+			}
+			fmt.Fprint(w, `{}`)
+			return
+		}
+		parsed, err := jwt.ParseSigned(r.FormValue("client_assertion"), []jose.SignatureAlgorithm{jose.ES256})
+		var claims jwt.Claims
+		if err != nil || parsed.Claims(&key.PublicKey, &claims) != nil || claims.Issuer != "client" ||
+			!claims.Audience.Contains(srv.URL+"/token") || r.FormValue("scope") != "logs.read" || r.FormValue("client_id") != "client" {
+			w.WriteHeader(400)
+			fmt.Fprint(w, `{"error":"invalid_client"}`)
+			return
+		}
+		issued++
+		valid = fmt.Sprintf("token-%d", issued)
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]any{"access_token": valid, "token_type": "bearer", "expires_in": 600})
+	}))
+	defer srv.Close()
+	c := newClock()
+	cl := client(t, c, srv.URL, Options{Credential: OAuth(ClientCredentials{
+		TokenURL: srv.URL + "/token", ID: "client", Key: keyFile, Algorithm: "ES256", Scopes: []string{"logs.read"}}, c.runtime())})
+	get := func(wantIssued int, why string) {
+		t.Helper()
+		if _, err := cl.Get(t.Context(), "logs", nil); err != nil {
+			t.Fatalf("%s: %v", why, err)
+		}
+		if issued != wantIssued {
+			t.Errorf("%s: %d tokens issued, want %d", why, issued, wantIssued)
+		}
+	}
+	get(1, "first request")
+	get(1, "second request")
+	valid = "revoked meanwhile"
+	get(2, "a refused token")
+	c.now = c.now.Add(9*time.Minute + time.Second)
+	get(3, "a token about to expire")
+}
+
+func TestParseKeyRefusesWhatIsNone(t *testing.T) {
+	for _, text := range []string{"", "very-secret", `{"kty":"RSA","n":"AQAB","e":"AQAB"}`, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"} {
+		if _, err := ParseKey(text); err == nil || strings.Contains(err.Error(), "very-secret") {
+			t.Errorf("ParseKey(%q) = %v, want an error that does not repeat it", text, err)
+		}
+	}
+}
+
+func TestTheBudgetHolds(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{}`) }))
+	defer srv.Close()
+	c := newClock()
+	start := c.now
+	cl, err := New(Budget{RequestsPerMinute: 60, Timeout: time.Minute}, Options{Base: srv.URL}, c.runtime())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 130 {
+		if _, err := cl.Get(t.Context(), "x", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := c.now.Sub(start); took < 2*time.Minute-time.Second || took > 2*time.Minute+time.Second {
+		t.Errorf("130 requests at 60 a minute took %s, want two minutes: the first 10 at once", took)
+	}
+}
