@@ -143,7 +143,10 @@ func insertBlock[R any](ctx context.Context, s *Store, t target[R], rows []R) (e
 		s.metrics.rows.WithLabelValues(t.table).Add(float64(len(rows)))
 	}()
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.WriteTimeout)
-	defer cancel()
+	// Not at once: the driver's Send leaves a goroutine behind that closes the
+	// connection when it sees the end of ctx before that of Send, and by then the
+	// connection is another insert's ("use of closed network connection").
+	defer func() { time.AfterFunc(time.Second, cancel) }()
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
 		"insert_deduplication_token": t.token(rows),
 		"async_insert":               0, // acknowledged means written

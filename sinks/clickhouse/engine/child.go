@@ -24,6 +24,9 @@ const (
 	aliveFD            // at its end when the parent wants the child to stop, or is gone
 )
 
+// exitLostWrite is the exit code of a child whose disk did not take a write.
+const exitLostWrite = 74
+
 // childGrace is how long a child that was told to stop may take before it ends
 // itself. It is longer than [stopTimeout]: it only matters when the parent is
 // gone.
@@ -138,6 +141,9 @@ func load(path string) (functions, error) {
 			return f, fmt.Errorf("load clickhouse engine: %s is not libchdb 26.6 or later: %w", path, err)
 		}
 		purego.RegisterFunc(fn, symbol)
+	}
+	if err := watchWrites(handle, path); err != nil {
+		return f, err
 	}
 	return f, nil
 }

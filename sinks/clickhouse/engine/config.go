@@ -18,6 +18,10 @@ type Config struct {
 	// MaxMemory bounds the engine's memory, in bytes. A query that needs more
 	// is refused by the engine.
 	MaxMemory int64 `yaml:"max_memory_bytes"`
+	// MinFree is the space, in bytes, that is left free on the disk of DataDir:
+	// below it the engine refuses to insert and to merge, and answers queries.
+	// It does not start below the half.
+	MinFree int64 `yaml:"min_free_bytes"`
 	// StartTimeout bounds the time from Start to a listening engine, loading of
 	// tables included.
 	StartTimeout time.Duration `yaml:"start_timeout"`
@@ -27,9 +31,14 @@ type Config struct {
 // with libchdb 26.7.
 const minMemory = 256 << 20
 
-// DefaultConfig bounds the engine to 1 GiB and gives it one minute to start.
+// leastFree is the least MinFree: room for the inserts and merges that begin at
+// the same time just above it.
+const leastFree = 32 << 20
+
+// DefaultConfig bounds the engine to 1 GiB of memory, leaves 256 MiB of the disk
+// free, and gives the engine one minute to start.
 func DefaultConfig() Config {
-	return Config{MaxMemory: 1 << 30, StartTimeout: time.Minute}
+	return Config{MaxMemory: 1 << 30, MinFree: 256 << 20, StartTimeout: time.Minute}
 }
 
 // Validate reports every value that Start would not accept, except an absent
@@ -41,6 +50,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxMemory < minMemory {
 		errs = append(errs, fmt.Errorf("max_memory_bytes: %d is less than %d", c.MaxMemory, int64(minMemory)))
+	}
+	if c.MinFree < leastFree {
+		errs = append(errs, fmt.Errorf("min_free_bytes: %d is less than %d", c.MinFree, int64(leastFree)))
 	}
 	if c.StartTimeout <= 0 {
 		errs = append(errs, fmt.Errorf("start_timeout: %s is not positive", c.StartTimeout))

@@ -34,6 +34,30 @@
 //     password and without the grants that read files or open network
 //     connections.
 //
+// # Design, 2026-11: a full disk
+//
+// libchdb 26.7 does not look whether write(2) has failed: the line that would
+// throw is commented out in its WriteBufferFromFileDescriptor. On a full disk it
+// therefore acknowledges rows, and replaces good parts by merged ones, whose
+// files are empty. Two things keep that from happening:
+//
+//   - The engine is told to leave Config.MinFree bytes free. Below it inserts
+//     are refused and no merge begins; queries are answered.
+//   - Somebody else may take the rest while an insert or a merge is under way. So
+//     on Linux the library's calls of write go through watchedWrite, which ends
+//     the process at the first one that the disk does not take: before the part
+//     is renamed to its final name, hence before anything is acknowledged or
+//     replaced. The next start removes the unfinished part. It is done by one
+//     pointer in the library's procedure linkage table; a library without it is
+//     refused. Looking at the engine's own count of failed writes was the
+//     alternative: it comes too late, when broken parts are in the table and
+//     their tokens in its memory of blocks.
+//
+// On macOS there is only the first.
+//
+// [Keeper] starts an engine that has ended again, on the same port, as soon as
+// there is half of MinFree.
+//
 // The data directory holds lock, password, engine.xml, users.xml, engine.log
 // (rotated), stderr.log and data/. The lock is an flock shared by parent and
 // child: it lasts as long as the child does, whatever happens to the parent.

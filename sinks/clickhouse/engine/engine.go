@@ -55,12 +55,12 @@ func Start(ctx context.Context, cfg Config, logger *slog.Logger) (*Engine, error
 	if err != nil {
 		return nil, fmt.Errorf("resolve engine data directory: %w", err)
 	}
-	lock, err := prepareDir(ctx, dir)
+	lock, err := prepareDir(ctx, dir, cfg.MinFree)
 	if err != nil {
 		return nil, err
 	}
 	defer lock.Close() // the child keeps its copy
-	if err := writeSettings(dir, cfg.MaxMemory); err != nil {
+	if err := writeSettings(dir, cfg.MaxMemory, cfg.MinFree); err != nil {
 		return nil, err
 	}
 	e := &Engine{dir: dir, stopping: make(chan struct{}), done: make(chan struct{})}
@@ -168,7 +168,14 @@ func (e *Engine) awaitReady(ctx context.Context, ready *os.File) error {
 	return conn.Close()
 }
 
+// ErrDiskFull reports an engine that has ended itself because the disk did not
+// take what it wrote. What it has acknowledged is kept.
+var ErrDiskFull = errors.New("the disk does not take what the engine writes")
+
 func exitError(err error) error {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == exitLostWrite {
+		return ErrDiskFull
+	}
 	if err == nil {
 		return errors.New("engine process ended")
 	}

@@ -100,10 +100,10 @@ func TestLocate(t *testing.T) {
 
 func TestCheckFree(t *testing.T) {
 	dir := t.TempDir()
-	if err := checkFree(dir, 1); err != nil {
+	if err := checkFree(dir, 1, "needed"); err != nil {
 		t.Errorf("one byte: %v", err)
 	}
-	if err := checkFree(dir, 1<<62); err == nil || !strings.Contains(err.Error(), "MiB free") {
+	if err := checkFree(dir, 1<<62, "needed"); err == nil || !strings.Contains(err.Error(), "MiB free") {
 		t.Errorf("more than any disk: %v", err)
 	}
 }

@@ -16,14 +16,10 @@ import (
 // after a crash of its parent: as long as that one may take.
 const lockWait = childGrace + time.Second
 
-// minFree is the free space below which Start refuses: the engine would fail in
-// the middle of its first merges.
-const minFree = 128 << 20
-
 // prepareDir makes the data directory, checks that there is room in it and
 // takes its lock. The lock is held by every process that has the returned file
 // open.
-func prepareDir(ctx context.Context, dir string) (*os.File, error) {
+func prepareDir(ctx context.Context, dir string, minFree int64) (*os.File, error) {
 	if dir == "" {
 		return nil, errors.New("engine data directory is not set")
 	}
@@ -34,7 +30,7 @@ func prepareDir(ctx context.Context, dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write to engine data directory: %w", err)
 	}
-	if err := checkFree(dir, minFree); err != nil {
+	if err := checkFree(dir, minFree/2, "half of min_free_bytes, the engine does not start"); err != nil {
 		lock.Close()
 		return nil, err
 	}
@@ -78,15 +74,16 @@ func writePID(lock *os.File, pid int) error {
 	return nil
 }
 
-// checkFree reports an error when less than need bytes are free in dir.
-func checkFree(dir string, need uint64) error {
+// checkFree reports an error when less than need bytes are free in dir; what
+// says what need is and what follows.
+func checkFree(dir string, need int64, what string) error {
 	var fs syscall.Statfs_t
 	if err := syscall.Statfs(dir, &fs); err != nil {
 		return fmt.Errorf("measure free space: %w", err)
 	}
-	if free := fs.Bavail * uint64(fs.Bsize); free < need {
-		return fmt.Errorf("engine data directory %s has %d MiB free, the engine needs %d MiB: make room, or choose another directory",
-			dir, free>>20, need>>20)
+	if free := fs.Bavail * uint64(fs.Bsize); free < uint64(need) {
+		return fmt.Errorf("engine data directory %s has %d MiB free, less than %d MiB (%s): make room, or choose another directory",
+			dir, free>>20, need>>20, what)
 	}
 	return nil
 }

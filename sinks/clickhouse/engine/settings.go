@@ -14,7 +14,7 @@ import (
 // User is the name that clients of the engine sign in with.
 const User = "stepdown"
 
-// engineXML bounds memory and sends the engine's log to a rotated file.
+// engineXML bounds memory and disk and sends the engine's log to a rotated file.
 // Paths are relative to the data directory, which is the child's working directory.
 const engineXML = `<clickhouse>
   <logger>
@@ -28,6 +28,9 @@ const engineXML = `<clickhouse>
   <access_control_improvements>
     <table_engines_require_grant>true</table_engines_require_grant>
   </access_control_improvements>
+  <storage_configuration>
+    <disks><default><keep_free_space_bytes>%d</keep_free_space_bytes></default></disks>
+  </storage_configuration>
   <users_config>users.xml</users_config>
 </clickhouse>
 `
@@ -71,13 +74,13 @@ const usersXML = `<clickhouse>
 const passwordFile = "password"
 
 // writeSettings writes the engine's configuration files into dir.
-func writeSettings(dir string, maxMemory int64) error {
+func writeSettings(dir string, maxMemory, minFree int64) error {
 	password, err := readPassword(filepath.Join(dir, passwordFile))
 	if err != nil {
 		return fmt.Errorf("prepare engine password: %w", err)
 	}
 	files := map[string]string{
-		"engine.xml": fmt.Sprintf(engineXML, maxMemory),
+		"engine.xml": fmt.Sprintf(engineXML, maxMemory, minFree),
 		"users.xml":  fmt.Sprintf(usersXML, sha256.Sum256([]byte(password))),
 	}
 	for name, text := range files {
