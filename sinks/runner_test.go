@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -27,9 +28,11 @@ type fake struct {
 	at      []time.Duration
 	start   time.Time
 	held    map[alert.ID]bool
+	takes   time.Duration // of each Write
 }
 
 func (f *fake) Write(ctx context.Context, alerts []alert.Alert) error {
+	time.Sleep(f.takes)
 	var ids []alert.ID
 	for _, a := range alerts {
 		ids = append(ids, a.ID)
@@ -210,6 +213,51 @@ func TestRunnerStopsWithItsContext(t *testing.T) {
 		}
 		b.metrics(t, "stepdown_sinks_up=0 stepdown_sinks_alerts_written_total=0")
 	})
+}
+
+func TestRunnerTellsTrouble(t *testing.T) {
+	away := errors.New("away")
+	for _, tc := range []struct {
+		name    string
+		answers []error
+		takes   time.Duration
+		after   time.Duration
+		trouble string // in the error; empty for none
+		up      string
+	}{
+		{"at work", nil, 10 * time.Second, 5 * time.Second, "", "1"},
+		{"just failed", slices.Repeat([]error{away}, 50), 0, 2 * time.Second, "", "0"},
+		{"failing", slices.Repeat([]error{away}, 50), 0, time.Minute, "takes no alerts for 1m0s: away", "0"},
+		{"slow for two alerts", nil, time.Minute, 18 * time.Second, "", "1"},
+		{"hanging", nil, time.Hour, 20 * time.Second, "a write does not return", "0"},
+		{"mended", []error{away, away, away}, 0, time.Hour, "", "1"},
+		{"failed, then refused", []error{away, &sinks.RefusedError{Indexes: []int{0, 1}, Err: away}}, 0, time.Hour, "", "1"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, "", tc.answers...)
+				b.sink.takes = tc.takes
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan struct{})
+				go func() {
+					_ = b.runner.Handle(ctx, []alert.Alert{sinktest.Alert(1), sinktest.Alert(2)})
+					close(ended)
+				}()
+				time.Sleep(tc.after)
+				synctest.Wait()
+				err := b.runner.Trouble()
+				if tc.trouble == "" && err != nil || tc.trouble != "" && (err == nil || err.Error() != tc.trouble) {
+					t.Errorf("Trouble() = %v, want %q", err, tc.trouble)
+				}
+				b.metrics(t, "stepdown_sinks_up="+tc.up)
+				cancel()
+				<-ended
+				if err := b.runner.Trouble(); err != nil {
+					t.Errorf("Trouble() with no batch in hand = %v", err)
+				}
+			})
+		})
+	}
 }
 
 func TestRunnerFiltersBySeverity(t *testing.T) {
