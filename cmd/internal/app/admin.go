@@ -7,11 +7,16 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
+
+	"stepdown/cmd/internal/config"
+	"stepdown/detect/rule"
+	"stepdown/ingest/identity"
 )
 
 // directoryInterval is how often the directory file is looked at.
@@ -34,7 +39,7 @@ func (a *App) Handler() http.Handler {
 	mux.HandleFunc("POST /-/reload", func(w http.ResponseWriter, _ *http.Request) {
 		summary, err := a.Reload()
 		if err != nil {
-			http.Error(w, "not all reloaded; of what is named here the one before stays in force:\n"+err.Error(), http.StatusUnprocessableEntity)
+			http.Error(w, "not reloaded, all stays as it was:\n"+err.Error(), http.StatusUnprocessableEntity)
 			return
 		}
 		fmt.Fprintln(w, summary)
@@ -82,16 +87,29 @@ func (a *App) runAdmin(ctx context.Context, g *errgroup.Group) {
 	})
 }
 
-// The parts that are reloaded.
+// The parts that are reloaded, as a metric label.
 const (
-	partRules     = "rules"
-	partDirectory = "directory"
+	partConfiguration = "configuration"
+	partDirectory     = "directory"
 )
 
-// reloadState is how the last reload of each part went.
+// reloadState is what reloads have made of the configuration.
 type reloadState struct {
-	mu     sync.Mutex
+	// turn keeps one reload behind the other.
+	turn sync.Mutex
+	// mu is for what is below.
+	mu sync.Mutex
+	// inForce is the configuration of the start with what reloads have changed.
+	inForce *config.Config
+	// failed is how the last reload of each part failed, "" if it did not.
 	failed map[string]string
+}
+
+// config is the configuration in force. It is not changed, only replaced.
+func (s *reloadState) config() *config.Config {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inForce
 }
 
 // note counts a reload of a part and reports whether it failed in another way
@@ -102,6 +120,8 @@ func (s *reloadState) note(m *metrics, part string, err error) (news bool) {
 	result, text := "ok", ""
 	if err != nil {
 		result, text = "error", err.Error()
+	} else if part == partConfiguration {
+		m.reloadTime.SetToCurrentTime()
 	}
 	m.reloads.WithLabelValues(part, result).Inc()
 	news = s.failed[part] != text
@@ -119,33 +139,118 @@ func (s *reloadState) note(m *metrics, part string, err error) (news bool) {
 	return news
 }
 
-// Reload reads the rules and the directory again, each by itself: of what cannot
-// be read, what was before stays in force, and the error names it. Ledgers are
-// kept.
+// Reload reads the configuration again, with the rules and the directory that it
+// names, and puts in force what can change while the process runs. After an error
+// all stays as it was. The summary has a line on rules and directory, one on what
+// has changed, and one on what takes a restart to change. Ledgers are kept.
 func (a *App) Reload() (summary string, err error) {
-	set, rulesErr := LoadRules(a.cfg.Rules)
-	a.reload.note(a.metrics, partRules, rulesErr)
-	if rulesErr == nil {
-		a.engine.SetRules(set)
-		summary = fmt.Sprintf("%d rules in force", len(set.All()))
+	a.reload.turn.Lock()
+	defer a.reload.turn.Unlock()
+	old := a.reload.config()
+	defer func() { a.reload.note(a.metrics, partConfiguration, err) }()
+	next := old
+	if a.opts.Load != nil {
+		if next, err = a.opts.Load(); err != nil {
+			return "", err
+		}
 	}
-	changed, directoryErr := false, error(nil)
-	if a.cfg.Identity.Directory != "" {
-		changed, directoryErr = a.resolver.Reload()
-		a.reload.note(a.metrics, partDirectory, directoryErr)
-		summary += map[bool]string{true: ", directory read anew", false: ", directory unchanged"}[changed]
-	}
-	if err := errors.Join(rulesErr, directoryErr); err != nil {
+	set, resolver, err := a.prepare(next)
+	if err != nil {
 		return "", err
 	}
-	a.log.Info("reloaded", slog.Int("rules", len(set.All())), slog.Bool("directory_changed", changed))
-	return summary, nil
+	var changed, restart []string
+	for _, path := range old.Differences(next) {
+		switch {
+		case !a.opts.Roles.need(path):
+		case a.reloads(path):
+			changed = append(changed, path)
+		default:
+			restart = append(restart, path)
+		}
+	}
+	var said []string
+	if set != nil {
+		a.engine.SetRules(set)
+		said = append(said, fmt.Sprintf("%d rules in force", len(set.All())))
+	}
+	newDirectory := false
+	if resolver != nil {
+		newDirectory = a.resolver.Adopt(resolver)
+		a.reload.note(a.metrics, partDirectory, nil)
+		if next.Identity.Directory != "" {
+			said = append(said, map[bool]string{true: "directory read anew", false: "directory unchanged"}[newDirectory])
+		}
+	}
+	a.adopt(old, next)
+	a.log.Info("reloaded", slog.Any("changed", changed), slog.Bool("directory_changed", newDirectory), slog.Any("needs_restart", restart))
+
+	lines := []string{"configuration read anew"}
+	if len(said) > 0 {
+		lines[0] = strings.Join(said, ", ")
+	}
+	if len(changed) > 0 {
+		lines = append(lines, "changed: "+strings.Join(changed, ", "))
+	}
+	if len(restart) > 0 {
+		lines = append(lines, "needs a restart: "+strings.Join(restart, ", "))
+	}
+	return strings.Join(lines, "\n"), nil
+}
+
+// prepare reads what cfg names and may fail to, so that it does before anything is
+// changed. What the roles do not need is nil.
+func (a *App) prepare(cfg *config.Config) (set *rule.Set, resolver *identity.Resolver, err error) {
+	var errs []error
+	if a.engine != nil {
+		set, err = LoadRules(cfg.Rules)
+		errs = append(errs, err)
+	}
+	if a.resolver != nil {
+		if resolver, err = identity.New(cfg.Identity); err != nil {
+			errs = append(errs, fmt.Errorf("identity: %w", err))
+		}
+	}
+	return set, resolver, errors.Join(errs...)
+}
+
+// reloads reports whether a change of the key needs no restart.
+func (a *App) reloads(path string) bool {
+	switch {
+	case path == "log.level":
+		return a.opts.LogLevel != nil
+	case path == "rules.dir", strings.HasPrefix(path, "identity."):
+		return true
+	}
+	return strings.HasPrefix(path, "sinks.") && strings.HasSuffix(path, ".min_severity")
+}
+
+// adopt puts in force what next has of what needs no restart, beside rules and
+// identity, which are in force already.
+func (a *App) adopt(old, next *config.Config) {
+	now := *old
+	now.Rules, now.Identity = next.Rules, next.Identity
+	if a.opts.LogLevel != nil {
+		now.Log.Level = next.Log.Level
+		var level slog.Level
+		if err := level.UnmarshalText([]byte(next.Log.Level)); err == nil { // it is valid
+			a.opts.LogLevel.Set(level)
+		}
+	}
+	now.Sinks.Terminal.Value.MinSeverity = next.Sinks.Terminal.Value.MinSeverity
+	now.Sinks.NDJSON.Value.MinSeverity = next.Sinks.NDJSON.Value.MinSeverity
+	now.Sinks.Slack.Value.MinSeverity = next.Sinks.Slack.Value.MinSeverity
+	for name, runner := range a.runners {
+		runner.SetMinimum(now.Sinks.Minimum(name))
+	}
+	a.reload.mu.Lock()
+	defer a.reload.mu.Unlock()
+	a.reload.inForce = &now
 }
 
 // reloadOnChange looks at the directory file every while: tiers change more
 // often than rules, and by other people.
 func (a *App) reloadOnChange(ctx context.Context, interval time.Duration) error {
-	if a.cfg.Identity.Directory == "" {
+	if a.resolver == nil {
 		return nil
 	}
 	tick := time.NewTicker(interval)
@@ -155,6 +260,9 @@ func (a *App) reloadOnChange(ctx context.Context, interval time.Duration) error 
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+			if a.reload.config().Identity.Directory == "" {
+				continue
+			}
 			changed, err := a.resolver.Reload()
 			news := a.reload.note(a.metrics, partDirectory, err)
 			switch {
@@ -170,6 +278,6 @@ func (a *App) reloadOnChange(ctx context.Context, interval time.Duration) error 
 // ReloadAndLog is Reload for a signal, where nobody waits for the answer.
 func (a *App) ReloadAndLog() {
 	if _, err := a.Reload(); err != nil {
-		a.log.Error("not all reloaded, of what is named here the one before stays in force", slog.Any("error", err))
+		a.log.Error("not reloaded, all stays as it was", slog.Any("error", err))
 	}
 }

@@ -47,6 +47,16 @@ func Normalizers() map[event.Source]ingest.Normalizer {
 	}
 }
 
+// Sources are the names of the providers that this build reads, in order.
+func Sources() []string {
+	var names []string
+	for s := range Normalizers() {
+		names = append(names, string(s))
+	}
+	slices.Sort(names)
+	return names
+}
+
 // sinkMakers make the alert sinks that the configuration asks for.
 func (a *App) sinkMakers() map[string]func() (sinks.Sink, error) {
 	makers := map[string]func() (sinks.Sink, error){}
@@ -81,6 +91,11 @@ type Options struct {
 	Roles   Roles
 	Version string
 	Log     *slog.Logger
+	// LogLevel is the level of Log, which a reload sets; nil where it stays.
+	LogLevel *slog.LevelVar
+	// Load reads the configuration again for a reload, with all that is wrong as
+	// its error; nil where there is only the one that New was given.
+	Load func() (*config.Config, error)
 	// Registerer and Gatherer are the process's metrics.
 	Registerer prometheus.Registerer
 	Gatherer   prometheus.Gatherer
@@ -126,15 +141,20 @@ type closer struct {
 func New(cfg *config.Config, opts Options) (*App, error) {
 	a := &App{cfg: cfg, opts: opts, log: opts.Log, metrics: newMetrics(opts.Registerer, opts.Version), now: time.Now}
 	a.health = newHealth(a.metrics.ready)
+	a.reload.inForce = cfg
 	var err error
-	if a.resolver, err = identity.New(cfg.Identity); err != nil {
-		return nil, fmt.Errorf("identity: %w", err)
+	if opts.Roles.Collect {
+		if a.resolver, err = identity.New(cfg.Identity); err != nil {
+			return nil, fmt.Errorf("identity: %w", err)
+		}
 	}
-	set, err := LoadRules(cfg.Rules)
-	if err != nil {
-		return nil, err
+	if opts.Roles.Detect {
+		set, err := LoadRules(cfg.Rules)
+		if err != nil {
+			return nil, err
+		}
+		a.engine = detect.NewEngine(set, cfg.Detect, opts.Registerer)
 	}
-	a.engine = detect.NewEngine(set, cfg.Detect, opts.Registerer)
 	return a, nil
 }
 
@@ -148,14 +168,24 @@ func RuleFiles(cfg config.Rules) fs.FS {
 
 // LoadRules reads and compiles the rules.
 func LoadRules(cfg config.Rules) (*rule.Set, error) {
-	set, err := rule.Load(RuleFiles(cfg))
-	if errors.Is(err, rule.ErrNone) {
-		return nil, fmt.Errorf("rules: no rule in %s; leave rules.dir out for the shipped ones", cfg.Dir)
-	}
+	set, err := loadRules(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("rules: %w", err)
 	}
 	return set, nil
+}
+
+func loadRules(cfg config.Rules) (*rule.Set, error) {
+	if cfg.Dir != "" {
+		if _, err := os.ReadDir(cfg.Dir); err != nil {
+			return nil, err // which names the directory
+		}
+	}
+	set, err := rule.Load(RuleFiles(cfg))
+	if errors.Is(err, rule.ErrNone) {
+		return nil, fmt.Errorf("no rule in %s; leave rules.dir out for the shipped ones", cfg.Dir)
+	}
+	return set, err
 }
 
 // Store is the alert store; nil while there is none.

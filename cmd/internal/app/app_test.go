@@ -402,7 +402,7 @@ func TestNotReadyBeforeTheGroupsAreJoined(t *testing.T) {
 	}
 }
 
-func TestReloadKeepsWhatCannotBeReadAnew(t *testing.T) {
+func TestReloadIsRefusedWhole(t *testing.T) {
 	cfg := newConfig(t.TempDir())
 	cfg.Rules.Dir = t.TempDir()
 	if err := os.CopyFS(cfg.Rules.Dir, rules.Files()); err != nil {
@@ -441,17 +441,15 @@ func TestReloadKeepsWhatCannotBeReadAnew(t *testing.T) {
 	reload(200, "10 rules in force, directory unchanged")
 
 	write(extra, "id: XX-01\n")
-	reload(422, "of what is named here the one before stays in force", "rules: ", "xx-01.yaml:1:")
+	reload(422, "not reloaded, all stays as it was", "rules: ", "xx-01.yaml:1:")
 	write(cfg.Identity.Directory, "identities: nobody\n")
 	reload(422, "xx-01.yaml:1:", "directory.yaml:1:")
-
-	// The one that is mended is in force, whatever the other is like.
 	if err := os.Remove(extra); err != nil {
 		t.Fatal(err)
 	}
 	reload(422, "directory.yaml:1:")
-	if got := p.metric("stepdown_app_reloads_total", map[string]string{"part": "rules", "result": "error"}); got != 2 {
-		t.Errorf("got %v failed reloads of rules, want 2", got)
+	if got := p.metric("stepdown_app_reloads_total", map[string]string{"part": "configuration", "result": "error"}); got != 3 {
+		t.Errorf("got %v failed reloads, want 3", got)
 	}
 
 	// Mended to what is in force all the time, it is well again.
@@ -459,6 +457,47 @@ func TestReloadKeepsWhatCannotBeReadAnew(t *testing.T) {
 	reload(200, "10 rules in force, directory unchanged")
 	write(cfg.Identity.Directory, good+"  - {identity: b@example.com, tier: service}\n")
 	reload(200, "directory read anew")
+}
+
+func TestReloadTakesOverWhatItCan(t *testing.T) {
+	cfg := newConfig(t.TempDir())
+	cfg.Sinks.NDJSON.SetDefault()
+	cfg.Sinks.NDJSON.Value.Path = filepath.Join(t.TempDir(), "alerts.ndjson")
+	next, broken := *cfg, error(nil)
+	level := &slog.LevelVar{}
+	p := start(t, cfg, app.Options{LogLevel: level, Load: func() (*config.Config, error) { c := next; return &c, broken }})
+	reload := func(code int, want string) {
+		t.Helper()
+		if got, body := get(t, p.Handler(), "POST", "/-/reload"); got != code || body != want {
+			t.Errorf("got %d %q, want %d %q", got, body, code, want)
+		}
+	}
+	reload(200, "10 rules in force\n")
+
+	next.Log.Level = "debug"
+	next.Sinks.NDJSON.Value.MinSeverity = alert.High
+	next.HTTP.Listen, next.Detect.Lateness = "127.0.0.1:1", time.Minute
+	next.Identity.Directory = filepath.Join(t.TempDir(), "directory.yaml")
+	if err := os.WriteFile(next.Identity.Directory, []byte("identities: []\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	next.Rules.Dir = t.TempDir()
+	reload(422, "not reloaded, all stays as it was:\nrules: no rule in "+next.Rules.Dir+"; leave rules.dir out for the shipped ones\n")
+	if level.Level() != slog.LevelInfo {
+		t.Errorf("a reload that was refused has set the level to %v", level.Level())
+	}
+	if err := os.CopyFS(next.Rules.Dir, rules.Files()); err != nil {
+		t.Fatal(err)
+	}
+	const restart = "needs a restart: http.listen, detect.lateness\n"
+	reload(200, "10 rules in force, directory read anew\nchanged: log.level, identity.directory, rules.dir, sinks.ndjson.min_severity\n"+restart)
+	if level.Level() != slog.LevelDebug {
+		t.Errorf("the level is %v after the reload, want debug", level.Level())
+	}
+	reload(200, "10 rules in force, directory unchanged\n"+restart)
+
+	broken = errors.New("stepdown.yaml:1:1: nothing is right")
+	reload(422, "not reloaded, all stays as it was:\nstepdown.yaml:1:1: nothing is right\n")
 }
 
 // samples are real events of other people's making, one case a line.

@@ -10,6 +10,7 @@ type metrics struct {
 	restoreSeconds prometheus.Histogram
 	reloads        *prometheus.CounterVec
 	reloadOK       prometheus.Gauge
+	reloadTime     prometheus.Gauge
 	ready          prometheus.Gauge
 }
 
@@ -31,11 +32,15 @@ func newMetrics(reg prometheus.Registerer, version string) *metrics {
 		}),
 		reloads: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "stepdown_app_reloads_total",
-			Help: "Times that rules or directory were read again, by part and result: ok, error.",
+			Help: "Times that the configuration with its rules, or the directory alone, was read again, by part and result: ok, error.",
 		}, []string{"part", "result"}),
 		reloadOK: f.NewGauge(prometheus.GaugeOpts{
 			Name: "stepdown_app_config_last_reload_successful",
-			Help: "1 when rules and directory could be read the last time.",
+			Help: "1 when configuration, rules and directory could be read the last time.",
+		}),
+		reloadTime: f.NewGauge(prometheus.GaugeOpts{
+			Name: "stepdown_app_config_last_reload_success_timestamp_seconds",
+			Help: "When the configuration was put in force the last time, at the start or by a reload.",
 		}),
 		ready: f.NewGauge(prometheus.GaugeOpts{
 			Name: "stepdown_app_ready",
@@ -43,5 +48,6 @@ func newMetrics(reg prometheus.Registerer, version string) *metrics {
 		}),
 	}
 	m.reloadOK.Set(1)
+	m.reloadTime.SetToCurrentTime()
 	return m
 }

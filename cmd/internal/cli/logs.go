@@ -29,18 +29,9 @@ type logFlags struct {
 }
 
 func (f *logFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.source, "source", "", "provider of the files: "+strings.Join(sourceNames(), ", "))
+	cmd.Flags().StringVar(&f.source, "source", "", "provider of the files: "+strings.Join(app.Sources(), ", "))
 	cmd.Flags().StringVar(&f.tenant, "tenant", "", "organisation the log belongs to, where the records do not say")
 	cmd.Flags().StringVar(&f.stream, "stream", "", "log within the source, where the records do not say")
-}
-
-func sourceNames() []string {
-	var names []string
-	for s := range app.Normalizers() {
-		names = append(names, string(s))
-	}
-	slices.Sort(names)
-	return names
 }
 
 // input is one file of the command line with its source.
@@ -58,11 +49,11 @@ func (f *logFlags) inputs(args []string) ([]input, error) {
 	var out []input
 	for _, arg := range args {
 		in := input{source: event.Source(f.source), path: arg}
-		if source, path, ok := strings.Cut(arg, "="); ok && slices.Contains(sourceNames(), source) {
+		if source, path, ok := strings.Cut(arg, "="); ok && slices.Contains(app.Sources(), source) {
 			in = input{source: event.Source(source), path: path}
 		}
-		if !slices.Contains(sourceNames(), string(in.source)) {
-			return nil, withCode(exitUsage, fmt.Errorf("%s: of which provider? use --source %s", arg, strings.Join(sourceNames(), "|")))
+		if !slices.Contains(app.Sources(), string(in.source)) {
+			return nil, withCode(exitUsage, fmt.Errorf("%s: of which provider? use --source %s", arg, strings.Join(app.Sources(), "|")))
 		}
 		out = append(out, in)
 	}

@@ -53,6 +53,8 @@ type cli struct {
 	configFile string
 	logLevel   string
 	logFormat  string
+	// level is that of the last logger that was made.
+	level slog.LevelVar
 }
 
 // Run runs the command line args (without the program's name) and returns the
@@ -122,15 +124,17 @@ func (c *cli) configFlag(cmd *cobra.Command) {
 
 // load reads the configuration.
 func (c *cli) load() (*config.Config, error) {
-	if c.configFile == "" {
-		cfg := config.Default()
-		return cfg, withCode(exitConfig, cfg.Validate())
-	}
-	cfg, err := config.Load(c.configFile)
+	cfg, _, err := c.examine(nil)
+	return cfg, err
+}
+
+// examine is load with a look at what the configuration names.
+func (c *cli) examine(look config.Look) (cfg *config.Config, doubtful []error, err error) {
+	cfg, doubtful, err = config.Examine(c.configFile, look)
 	if errors.Is(err, os.ErrNotExist) {
 		err = fmt.Errorf("%w; `stepdown config init > %s` writes one to start from", err, c.configFile)
 	}
-	return cfg, withCode(exitConfig, err)
+	return cfg, doubtful, withCode(exitConfig, err)
 }
 
 // logger writes to standard error in the form that flags or cfg ask for.
@@ -146,7 +150,8 @@ func (c *cli) logger(cfg config.Log) (*slog.Logger, error) {
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return nil, withCode(exitUsage, fmt.Errorf("--log.level %q: use debug, info, warn or error", level))
 	}
-	opts := &slog.HandlerOptions{Level: l}
+	c.level.Set(l)
+	opts := &slog.HandlerOptions{Level: &c.level}
 	switch format {
 	case "logfmt":
 		return slog.New(slog.NewTextHandler(c.Stderr, opts)), nil

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -12,25 +13,32 @@ import (
 	"github.com/spf13/cobra"
 
 	"stepdown/cmd/internal/app"
+	"stepdown/cmd/internal/config"
 )
 
-// runCommands are run and the roles by themselves.
-func (c *cli) runCommands() []*cobra.Command {
-	verbs := []struct {
-		use, short, long string
-		roles            app.Roles
-	}{
+// verb is run or a role by itself.
+type verb struct {
+	use, short, long string
+	roles            app.Roles
+}
+
+func verbs() []verb {
+	return []verb{
 		{"run", "Run the whole pipeline in one process", `Without brokers in the configuration an embedded Kafka broker is started, without
 a ClickHouse server the embedded engine. Both listen on the loopback interface.`, app.All()},
 		{"collect", "Run only the collectors: provider logs to the events topic", "", app.Roles{Collect: true}},
 		{"detect", "Run only the detector: events to alerts and ledgers", "", app.Roles{Detect: true}},
 		{"sink", "Run only the sinks: events and alerts to ClickHouse and chat", "", app.Roles{Sink: true}},
 	}
+}
+
+// runCommands are run and the roles by themselves.
+func (c *cli) runCommands() []*cobra.Command {
 	var out []*cobra.Command
-	for _, v := range verbs {
+	for _, v := range verbs() {
 		cmd := &cobra.Command{
 			Use: v.use, Short: v.short, Long: v.long, Args: cobra.NoArgs,
-			RunE: failing(func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), v.use, v.roles) }),
+			RunE: failing(func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), v) }),
 		}
 		c.configFlag(cmd)
 		out = append(out, cmd)
@@ -38,24 +46,44 @@ a ClickHouse server the embedded engine. Both listen on the loopback interface.`
 	return out
 }
 
-func (c *cli) run(ctx context.Context, verb string, roles app.Roles) (err error) {
-	cfg, err := c.load()
+// examineFor reads the configuration and looks at what v needs of it.
+func (c *cli) examineFor(v verb) (cfg *config.Config, doubtful []error, err error) {
+	cfg, doubtful, err = c.examine(v.roles.Look)
 	if err != nil {
-		return err
+		return nil, doubtful, err
 	}
-	if roles != app.All() && len(cfg.Kafka.Brokers) == 0 {
-		return withCode(exitConfig, errors.New("kafka.brokers: none; a role by itself needs a Kafka that the other roles share, `stepdown run` has one embedded"))
+	if v.roles != app.All() && len(cfg.Kafka.Brokers) == 0 {
+		return nil, nil, withCode(exitConfig, errors.New("kafka.brokers: none; a role by itself needs a Kafka that the other roles share, `stepdown run` has one embedded"))
 	}
 	// What people see of an alert by default is the terminal.
-	if s := &cfg.Sinks; roles.Sink && !s.Terminal.Set && !s.NDJSON.Set && !s.Slack.Set {
+	if s := &cfg.Sinks; v.roles.Sink && !s.Terminal.Set && !s.NDJSON.Set && !s.Slack.Set {
 		s.Terminal.SetDefault()
+	}
+	return cfg, doubtful, nil
+}
+
+func (c *cli) run(ctx context.Context, v verb) (err error) {
+	cfg, doubtful, err := c.examineFor(v)
+	if err != nil {
+		return err
 	}
 	log, err := c.logger(cfg.Log)
 	if err != nil {
 		return err
 	}
+	for _, d := range doubtful {
+		log.Warn("configuration is doubtful", slog.Any("reason", d))
+	}
 	reg := newRegistry()
-	a, err := app.New(cfg, app.Options{Roles: roles, Version: c.Version, Log: log, Registerer: reg, Gatherer: reg, Stdout: c.Stdout})
+	opts := app.Options{Roles: v.roles, Version: c.Version, Log: log, Registerer: reg, Gatherer: reg, Stdout: c.Stdout,
+		Load: func() (*config.Config, error) {
+			cfg, _, err := c.examineFor(v)
+			return cfg, err
+		}}
+	if c.logLevel == "" {
+		opts.LogLevel = &c.level
+	}
+	a, err := app.New(cfg, opts)
 	if err != nil {
 		return withCode(exitConfig, err)
 	}
@@ -71,7 +99,7 @@ func (c *cli) run(ctx context.Context, verb string, roles app.Roles) (err error)
 		return withCode(exitUnavailable, err)
 	}
 	go reloadOnSignal(ctx, a, hangups)
-	log.Info("running", "verb", verb)
+	log.Info("running", slog.String("verb", v.use))
 	return a.Run(ctx)
 }
 

@@ -1,0 +1,118 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"stepdown/cmd/internal/config"
+	"stepdown/detect/rule/yamlpos"
+	"stepdown/ingest/identity"
+	"stepdown/sinks/clickhouse/engine"
+)
+
+// Look looks at what a configuration names outside of its file, as far as the
+// roles need it: log files, the directory, rules, secrets, certificates, the
+// engine's library. It opens no connection and changes nothing. It is a
+// config.Look.
+func (r Roles) Look(cfg *config.Config) (wrong, doubtful []error) {
+	for _, ref := range cfg.References() {
+		switch {
+		case !r.need(ref.Path),
+			strings.HasPrefix(ref.Path, "kafka.") && len(cfg.Kafka.Brokers) == 0,
+			strings.HasPrefix(ref.Path, "clickhouse.") && len(cfg.ClickHouse.Addresses) == 0,
+			strings.HasPrefix(ref.Path, "clickhouse.") && cfg.ClickHouse.Disabled:
+			continue
+		}
+		var err error
+		if ref.File != "" {
+			_, err = os.ReadFile(ref.File)
+		} else {
+			_, err = ref.Secret.Value()
+		}
+		wrong = append(wrong, at(ref.Path, err)...)
+	}
+	if r.Collect {
+		for i := range cfg.Inputs {
+			w, d := lookAtInput(&cfg.Inputs[i])
+			path := fmt.Sprintf("inputs[%d].", i)
+			wrong, doubtful = append(wrong, prefix(path, w)...), append(doubtful, prefix(path, d)...)
+		}
+		if cfg.Identity.Validate() == nil { // else it is told already
+			_, err := identity.New(cfg.Identity)
+			wrong = append(wrong, at("identity.directory", err)...)
+		}
+	}
+	if r.Detect {
+		_, err := loadRules(cfg.Rules)
+		wrong = append(wrong, at("rules.dir", err)...)
+	}
+	if r.Sink {
+		if library := cfg.ClickHouse.Engine.Library; library != "" && len(cfg.ClickHouse.Addresses) == 0 && !cfg.ClickHouse.Disabled {
+			if _, err := engine.Locate(library); err != nil {
+				wrong = append(wrong, errors.New("clickhouse.engine.library: "+err.Error())) // one, though it wraps two
+			}
+		}
+		if path := cfg.Sinks.NDJSON.Value.Path; cfg.Sinks.NDJSON.Set && path != "" && path != "-" {
+			if info, err := os.Stat(filepath.Dir(path)); err != nil {
+				wrong = append(wrong, at("sinks.ndjson.path", err)...)
+			} else if !info.IsDir() {
+				wrong = append(wrong, fmt.Errorf("sinks.ndjson.path: %s is not a directory", filepath.Dir(path)))
+			}
+		}
+	}
+	return wrong, doubtful
+}
+
+// need reports whether a process with the roles has a use for the key.
+func (r Roles) need(path string) bool {
+	section, _, _ := strings.Cut(path, ".")
+	section, _, _ = strings.Cut(section, "[")
+	switch section {
+	case "inputs", "ingest", "identity":
+		return r.Collect
+	case "rules", "detect":
+		return r.Detect
+	case "sinks", "clickhouse":
+		return r.Sink
+	}
+	return true
+}
+
+// lookAtInput returns what is wrong and doubtful with an input, by the path
+// within it.
+func lookAtInput(in *config.Input) (wrong, doubtful []error) {
+	wrong, doubtful = in.File.Look()
+	wrong, doubtful = prefix("file.", wrong), prefix("file.", doubtful)
+	if known := Sources(); in.File.Source != "" && !slices.Contains(known, string(in.File.Source)) {
+		wrong = append(wrong, fmt.Errorf("file.source: %q is no source of this build%s", in.File.Source, yamlpos.DidYouMean(string(in.File.Source), known)))
+	}
+	return wrong, doubtful
+}
+
+// at puts a YAML path before err, or before each of the errors that it joins.
+func at(path string, err error) []error {
+	if err == nil {
+		return nil
+	}
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) {
+		return []error{fmt.Errorf("%s: %w", path, err)}
+	}
+	var out []error
+	for _, e := range joined.Unwrap() {
+		out = append(out, at(path, e)...)
+	}
+	return out
+}
+
+func prefix(path string, errs []error) []error {
+	out := make([]error, len(errs))
+	for i, err := range errs {
+		out[i] = fmt.Errorf("%s%w", path, err)
+	}
+	return out
+}
