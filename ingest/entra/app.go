@@ -6,6 +6,7 @@ import (
 
 	"stepdown/ingest"
 	"stepdown/ingest/event"
+	"stepdown/ingest/lenient"
 )
 
 // consent reads grants of permissions to applications, and their end. One consent
@@ -28,11 +29,11 @@ func (a *auditRecord) consent() ([]event.Event, error) {
 		ByAdmin:    strings.EqualFold(a.newValue("ConsentContext.IsAdminConsent"), "true"),
 		TenantWide: grant.tenantWide || strings.EqualFold(a.newValue("ConsentContext.OnBehalfOfAll"), "true")}
 	if t := a.targetOf("ServicePrincipal", "Application"); t != nil {
-		c.AppID, c.AppName = firstOf(c.AppID, t.ID), t.DisplayName
+		c.AppID, c.AppName = lenient.First(c.AppID, t.ID), t.DisplayName
 	}
-	reason := firstOf(a.newValue("MethodExecutionResult."), a.newValue("ConsentAction.Reason"))
+	reason := lenient.First(a.newValue("MethodExecutionResult."), a.newValue("ConsentAction.Reason"))
 	if e.Outcome == event.Failure {
-		e.Reason = firstOf(e.Reason, reason)
+		e.Reason = lenient.First(e.Reason, reason)
 		if said := e.Reason + reason; strings.Contains(said, "Blocked") || strings.Contains(said, "Risky application") {
 			e.Outcome = event.Denied
 		}
@@ -67,8 +68,8 @@ func parseGrants(s string) grants {
 	}
 	for _, one := range strings.Split(s, "[Id:")[1:] {
 		one = "Id:" + one
-		g.id = firstOf(g.id, field(one, "Id"))
-		g.resource = firstOf(g.resource, field(one, "ResourceId"))
+		g.id = lenient.First(g.id, field(one, "Id"))
+		g.resource = lenient.First(g.resource, field(one, "ResourceId"))
 		g.tenantWide = g.tenantWide || strings.EqualFold(field(one, "ConsentType"), "AllPrincipals")
 		g.scopes = addScopes(g.scopes, strings.Fields(field(one, "Scope")))
 	}
@@ -112,7 +113,7 @@ func (a *auditRecord) delegatedGrant() ([]event.Event, error) {
 	e := a.event(kind)
 	value := func(property string) string {
 		if c := a.modified(property); c != nil {
-			return strings.TrimSpace(firstOf(c.new(), c.old()))
+			return strings.TrimSpace(lenient.First(c.new(), c.old()))
 		}
 		return ""
 	}
@@ -120,7 +121,7 @@ func (a *auditRecord) delegatedGrant() ([]event.Event, error) {
 		Scopes: addScopes(nil, scopes), TenantWide: strings.EqualFold(value("DelegatedPermissionGrant.ConsentType"), "AllPrincipals")}
 	c.ByAdmin = c.TenantWide
 	if t := a.targetOf("ServicePrincipal"); t != nil {
-		c.Resource = firstOf(t.DisplayName, t.ID)
+		c.Resource = lenient.First(t.DisplayName, t.ID)
 	}
 	if id := objectID(value("DelegatedPermissionGrant.PrincipalId")); id != "" && id != e.Subject.ID {
 		// Somebody consented for this person.
@@ -141,12 +142,12 @@ func (a *auditRecord) appRole() ([]event.Event, error) {
 		if c == nil {
 			return ""
 		}
-		return strings.TrimSpace(firstOf(c.new(), c.old()))
+		return strings.TrimSpace(lenient.First(c.new(), c.old()))
 	}
 	if strings.HasPrefix(a.name, "remove") {
 		kind = event.ConsentRevoke
 	}
-	role := firstOf(property("AppRole.Value"), property("AppRole.DisplayName"))
+	role := lenient.First(property("AppRole.Value"), property("AppRole.DisplayName"))
 	if role == "" {
 		return a.skipIrrelevant()
 	}
@@ -155,10 +156,10 @@ func (a *auditRecord) appRole() ([]event.Event, error) {
 	t := a.targetOf("ServicePrincipal")
 	if strings.Contains(a.name, "service principal") {
 		c.TenantWide = true
-		c.AppID = firstOf(property("ServicePrincipal.AppId"), property("ServicePrincipal.ObjectID"))
+		c.AppID = lenient.First(property("ServicePrincipal.AppId"), property("ServicePrincipal.ObjectID"))
 		c.AppName = property("ServicePrincipal.DisplayName")
 		if t != nil {
-			c.Resource = firstOf(t.DisplayName, t.ID)
+			c.Resource = lenient.First(t.DisplayName, t.ID)
 		}
 	} else {
 		if t != nil {
@@ -175,9 +176,9 @@ func (a *auditRecord) appRole() ([]event.Event, error) {
 
 // app returns the application that is a target.
 func (a *auditRecord) app() *event.App {
-	app := &event.App{ID: firstOf(a.detail("AppId"), a.newValue("AppId"))}
+	app := &event.App{ID: lenient.First(a.detail("AppId"), a.newValue("AppId"))}
 	if t := a.targetOf("Application", "ServicePrincipal"); t != nil {
-		app.ID, app.Name = firstOf(app.ID, t.ID), t.DisplayName
+		app.ID, app.Name = lenient.First(app.ID, t.ID), t.DisplayName
 	}
 	return app
 }

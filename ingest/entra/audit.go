@@ -7,6 +7,7 @@ import (
 
 	"stepdown/ingest"
 	"stepdown/ingest/event"
+	"stepdown/ingest/lenient"
 )
 
 // audit is the part of a directoryAudit object that is read.
@@ -36,8 +37,8 @@ type audit struct {
 	} `json:"initiatedBy"`
 	TargetResources   []target `json:"targetResources"`
 	AdditionalDetails []struct {
-		Key   string `json:"key"`
-		Value text   `json:"value"`
+		Key   string       `json:"key"`
+		Value lenient.Text `json:"value"`
 	} `json:"additionalDetails"`
 }
 
@@ -51,9 +52,9 @@ type target struct {
 
 // change is one modified property. The values are JSON in strings.
 type change struct {
-	Name string `json:"displayName"`
-	Old  text   `json:"oldValue"`
-	New  text   `json:"newValue"`
+	Name string       `json:"displayName"`
+	Old  lenient.Text `json:"oldValue"`
+	New  lenient.Text `json:"newValue"`
 }
 
 func (c *change) old() string { return unquote(string(c.Old)) }
@@ -90,21 +91,21 @@ func (r *record) audit() ([]event.Event, error) {
 			break
 		}
 	}
-	action := firstOf(a.ActivityDisplayName, a.OperationName, r.env.OperationName)
+	action := lenient.First(a.ActivityDisplayName, a.OperationName, r.env.OperationName)
 	if handle == nil {
-		return nil, ingest.Skip(ingest.SkipIrrelevant, firstOf(action, "audit without activity"))
+		return nil, ingest.Skip(ingest.SkipIrrelevant, lenient.First(action, "audit without activity"))
 	}
 	if a.base, err = r.event(a.ActivityDateTime, r.env.Time, r.env.TimeGenerated); err != nil {
 		return nil, err
 	}
 	e := &a.base
 	e.Stream, e.Action = streamAudit, action
-	e.Reason = firstOf(a.ResultReason, a.ResultDescription, r.env.ResultDescription)
-	e.FlowID = firstOf(a.CorrelationID, r.env.CorrelationID)
+	e.Reason = lenient.First(a.ResultReason, a.ResultDescription, r.env.ResultDescription)
+	e.FlowID = lenient.First(a.CorrelationID, r.env.CorrelationID)
 	e.Outcome = a.outcome()
 	a.people()
 	a.network()
-	e.ID = idOr(a.ID, streamAudit, e.Time.Format(time.RFC3339Nano), a.name, e.FlowID, e.Subject.ID, e.Subject.Name)
+	e.ID = lenient.ID(a.ID, streamAudit, e.Time.Format(time.RFC3339Nano), a.name, e.FlowID, e.Subject.ID, e.Subject.Name)
 
 	events, err := handle(a)
 	if err != nil {
@@ -135,7 +136,7 @@ func foldActivity(name string) string {
 }
 
 func (a *auditRecord) outcome() event.Outcome {
-	switch strings.ToLower(firstOf(a.Result, string(a.env.ResultType))) {
+	switch strings.ToLower(lenient.First(a.Result, string(a.env.ResultType))) {
 	case "success", "0":
 		return event.Success
 	case "failure", "timeout":
@@ -168,7 +169,7 @@ func (a *auditRecord) people() {
 			e.Actor.Type = "admin"
 		}
 	case app != nil && (a.user == nil || !isMicrosoftService(app.DisplayName)):
-		if id := firstOf(app.ServicePrincipalID, app.AppID); id != "" || app.DisplayName != "" {
+		if id := lenient.First(app.ServicePrincipalID, app.AppID); id != "" || app.DisplayName != "" {
 			e.Actor = event.Principal{ID: id, Name: app.DisplayName, DisplayName: app.DisplayName, Type: "service"}
 		}
 	}
@@ -199,7 +200,7 @@ func isMicrosoftService(name string) bool {
 
 func (a *auditRecord) network() {
 	e := &a.base
-	a.agent = firstOf(a.detail("User-Agent"), a.UserAgent)
+	a.agent = lenient.First(a.detail("User-Agent"), a.UserAgent)
 	ip := ""
 	if user := a.InitiatedBy.User; user != nil {
 		ip = user.IPAddress
@@ -210,7 +211,7 @@ func (a *auditRecord) network() {
 		return
 	}
 	e.UserAgent = ingest.ParseUserAgent(a.agent)
-	e.Endpoint.IP = addressOf(ip, a.env.CallerIPAddress, a.detail("ipaddr"))
+	e.Endpoint.IP = lenient.Address(ip, a.env.CallerIPAddress, a.detail("ipaddr"))
 }
 
 func (a *auditRecord) detail(key string) string {

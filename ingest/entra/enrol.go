@@ -9,6 +9,7 @@ import (
 
 	"stepdown/ingest"
 	"stepdown/ingest/event"
+	"stepdown/ingest/lenient"
 )
 
 // bySelf reports that nobody but the subject acted, as far as the log says.
@@ -27,8 +28,8 @@ func (a *auditRecord) authenticator(e *event.Event) event.Authenticator {
 		e.Warnings = append(e.Warnings, "unknown method of a security info: "+a.base.Reason)
 	}
 	auth := event.NewAuthenticator(method)
-	auth.AAGUID = uuid(firstOf(a.detail("AAGuid"), a.newValue("AAGuid")))
-	auth.Name = firstOf(a.detail("DisplayName"), a.detail("DeviceName"))
+	auth.AAGUID = uuid(lenient.First(a.detail("AAGuid"), a.newValue("AAGuid")))
+	auth.Name = lenient.First(a.detail("DisplayName"), a.detail("DeviceName"))
 	if method == event.MethodPassword {
 		auth.Name = "App Password"
 	}
@@ -86,9 +87,9 @@ func (a *auditRecord) deviceRegistration() ([]event.Event, error) {
 	auth := event.NewAuthenticator(event.MethodPrimaryRefreshToken)
 	d := &event.Device{ID: a.detail("Device Id"), OS: ingest.OSFamily(a.detail("Device OS")), TrustType: a.detail("Device Trust Type")}
 	if t := a.targetOf("Device"); t != nil {
-		d.ID, d.Name = firstOf(d.ID, t.ID), t.DisplayName
+		d.ID, d.Name = lenient.First(d.ID, t.ID), t.DisplayName
 	} else if a.user == nil && len(a.TargetResources) > 0 {
-		d.ID, d.Name = firstOf(d.ID, a.TargetResources[0].ID), a.TargetResources[0].DisplayName
+		d.ID, d.Name = lenient.First(d.ID, a.TargetResources[0].ID), a.TargetResources[0].DisplayName
 	}
 	auth.ID, auth.Name = d.ID, d.Name
 	e.Authenticators, e.Device = []event.Authenticator{auth}, d
@@ -105,8 +106,8 @@ func (a *auditRecord) temporaryAccessPass() ([]event.Event, error) {
 	}
 	e := a.event(event.RecoveryCredentialIssued)
 	e.Recovery = &event.Recovery{Stage: event.RecoveryIssued, Method: event.MethodTemporaryAccessPass, SelfService: a.bySelf()}
-	start, ok1 := parseTime(a.newValue("TemporaryAccessPass.StartDateTime"))
-	end, ok2 := parseTime(a.newValue("TemporaryAccessPass.EndDateTime"))
+	start, ok1 := lenient.Time(a.newValue("TemporaryAccessPass.StartDateTime"))
+	end, ok2 := lenient.Time(a.newValue("TemporaryAccessPass.EndDateTime"))
 	if ok1 && ok2 && end.After(start) {
 		e.Recovery.Lifetime = end.Sub(start)
 	} else if m := parseMinutes(a.newValue("TemporaryAccessPass.LifetimeInMinutes")); m > 0 {
@@ -122,10 +123,10 @@ func (a *auditRecord) temporaryAccessPass() ([]event.Event, error) {
 }
 
 func parseMinutes(s string) int64 {
-	var n number
+	var n lenient.Number
 	_ = n.UnmarshalJSON([]byte(s)) // never fails
 	const aYear = 366 * 24 * 60
-	return min(int64(n), aYear)
+	return min(n.N, aYear)
 }
 
 // perUserMFA reads the switch of one person's second factor.
@@ -159,9 +160,9 @@ func isDisabledState(value string) bool {
 		return true
 	}
 	required := listOf[struct {
-		State number `json:"State"`
+		State lenient.Number `json:"State"`
 	}](value)
-	return len(required) > 0 && required[0].State == 0 && strings.Contains(value, "State")
+	return len(required) > 0 && required[0].State.N == 0 && strings.Contains(value, "State")
 }
 
 // listOf reads a JSON list; nil where s is none.
@@ -264,7 +265,7 @@ func (a *auditRecord) methodTypes(c *change, authenticator func(event.Kind, even
 func methodsOf(value string) []event.Method {
 	var methods []event.Method
 	for _, entry := range listOf[struct {
-		MethodType text `json:"MethodType"`
+		MethodType lenient.Text `json:"MethodType"`
 	}](value) {
 		m, _ := strongAuthenticationMethod(string(entry.MethodType))
 		methods = append(methods, m)
@@ -275,13 +276,13 @@ func methodsOf(value string) []event.Method {
 // phoneApp is an Authenticator installation. Entra rewrites its token and its
 // last use at every sign-in; the id says whether it is another one.
 type phoneApp struct {
-	ID         text `json:"Id"`
-	DeviceID   text `json:"DeviceId"`
-	DeviceName text `json:"DeviceName"`
+	ID         lenient.Text `json:"Id"`
+	DeviceID   lenient.Text `json:"DeviceId"`
+	DeviceName lenient.Text `json:"DeviceName"`
 }
 
 func (p phoneApp) key() string {
-	return firstOf(string(p.ID), string(p.DeviceID), string(p.DeviceName))
+	return lenient.First(string(p.ID), string(p.DeviceID), string(p.DeviceName))
 }
 
 func (a *auditRecord) phoneApps(c *change, authenticator func(event.Kind, event.Authenticator)) {
@@ -293,7 +294,7 @@ func (a *auditRecord) phoneApps(c *change, authenticator func(event.Kind, event.
 		for _, p := range list {
 			if missing(p, other) {
 				auth := event.NewAuthenticator(event.MethodPush)
-				auth.ID, auth.Name = firstOf(string(p.ID), string(p.DeviceID)), string(p.DeviceName)
+				auth.ID, auth.Name = lenient.First(string(p.ID), string(p.DeviceID)), string(p.DeviceName)
 				authenticator(kind, auth)
 			}
 		}
@@ -306,10 +307,10 @@ func (a *auditRecord) phoneApps(c *change, authenticator func(event.Kind, event.
 // recovery.
 func userDetails(c *change, contact func(kind, value string, primary bool)) {
 	type details struct {
-		PhoneNumber            text `json:"PhoneNumber"`
-		AlternativePhoneNumber text `json:"AlternativePhoneNumber"`
-		VoiceOnlyPhoneNumber   text `json:"VoiceOnlyPhoneNumber"`
-		Email                  text `json:"Email"`
+		PhoneNumber            lenient.Text `json:"PhoneNumber"`
+		AlternativePhoneNumber lenient.Text `json:"AlternativePhoneNumber"`
+		VoiceOnlyPhoneNumber   lenient.Text `json:"VoiceOnlyPhoneNumber"`
+		Email                  lenient.Text `json:"Email"`
 	}
 	// The value is a list of objects with one member each, or one object.
 	read := func(value string) details {
@@ -318,10 +319,10 @@ func userDetails(c *change, contact func(kind, value string, primary bool)) {
 			value = "[" + value + "]"
 		}
 		for _, one := range listOf[details](value) {
-			d.PhoneNumber = text(firstOf(string(one.PhoneNumber), string(d.PhoneNumber)))
-			d.AlternativePhoneNumber = text(firstOf(string(one.AlternativePhoneNumber), string(d.AlternativePhoneNumber)))
-			d.VoiceOnlyPhoneNumber = text(firstOf(string(one.VoiceOnlyPhoneNumber), string(d.VoiceOnlyPhoneNumber)))
-			d.Email = text(firstOf(string(one.Email), string(d.Email)))
+			d.PhoneNumber = lenient.Text(lenient.First(string(one.PhoneNumber), string(d.PhoneNumber)))
+			d.AlternativePhoneNumber = lenient.Text(lenient.First(string(one.AlternativePhoneNumber), string(d.AlternativePhoneNumber)))
+			d.VoiceOnlyPhoneNumber = lenient.Text(lenient.First(string(one.VoiceOnlyPhoneNumber), string(d.VoiceOnlyPhoneNumber)))
+			d.Email = lenient.Text(lenient.First(string(one.Email), string(d.Email)))
 		}
 		return d
 	}
@@ -329,7 +330,7 @@ func userDetails(c *change, contact func(kind, value string, primary bool)) {
 	for _, p := range [...]struct {
 		kind        string
 		primary     bool
-		before, now text
+		before, now lenient.Text
 	}{
 		{"phone", true, before.PhoneNumber, after.PhoneNumber},
 		{"phone", false, before.AlternativePhoneNumber, after.AlternativePhoneNumber},

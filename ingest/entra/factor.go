@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"stepdown/ingest/event"
+	"stepdown/ingest/lenient"
 )
 
 // factors fills in what was shown: the logged steps, and where none of them is a
@@ -35,7 +36,7 @@ func (s *signIn) factors(e *event.Event, code int) {
 	}
 	if method, ok := issuerMethod(s.TokenIssuerType); ok && !ranked {
 		f := event.NewFactor(method, settled(e.Outcome))
-		f.Provider, f.Detail = firstOf(s.TokenIssuerName, s.TokenIssuerType), s.TokenIssuerType
+		f.Provider, f.Detail = lenient.First(s.TokenIssuerName, s.TokenIssuerType), s.TokenIssuerType
 		e.Factors = append(e.Factors, f)
 	}
 	if len(e.Factors) == 0 {
@@ -88,7 +89,7 @@ func (st *step) factor(e *event.Event, code int) (event.Factor, bool) {
 	if method == event.MethodDelegated {
 		f.Provider = st.MethodDetail
 	}
-	if at, ok := parseTime(st.DateTime); ok {
+	if at, ok := lenient.Time(st.DateTime); ok {
 		f.Time = &at
 		if e.Time.Sub(at) > maxStepAge {
 			f.Fresh = false
@@ -98,11 +99,11 @@ func (st *step) factor(e *event.Event, code int) (event.Factor, bool) {
 }
 
 func (st *step) result(code int) event.Result {
-	if st.Succeeded == truthTrue {
+	if st.Succeeded == lenient.True {
 		return event.Verified
 	}
 	result := resultOf(st.ResultDetail)
-	if st.Succeeded == truthUnset && result == event.Failed {
+	if st.Succeeded == lenient.Unsaid && result == event.Failed {
 		result = event.Pending
 	}
 	demanded := strings.Contains(strings.ToLower(st.ResultDetail), "mfa required")

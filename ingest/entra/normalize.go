@@ -5,6 +5,7 @@ import (
 
 	"stepdown/ingest"
 	"stepdown/ingest/event"
+	"stepdown/ingest/lenient"
 )
 
 // The streams of an event.
@@ -44,7 +45,7 @@ func (normalizer) Normalize(r ingest.Record) ([]event.Event, error) {
 	case shapeMachine:
 		return nil, ingest.Skip(ingest.SkipMachine, rec.env.Category)
 	case shapeOther:
-		return nil, ingest.Skip(ingest.SkipIrrelevant, firstOf(rec.env.Category, rec.env.OperationName))
+		return nil, ingest.Skip(ingest.SkipIrrelevant, lenient.First(rec.env.Category, rec.env.OperationName))
 	default:
 		events, err = rec.hinted()
 	}

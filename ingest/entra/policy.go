@@ -7,6 +7,7 @@ import (
 	"github.com/goccy/go-json"
 
 	"stepdown/ingest/event"
+	"stepdown/ingest/lenient"
 )
 
 // policy returns what changed, with the provider's values before and after.
@@ -16,7 +17,7 @@ func (a *auditRecord) policy() *event.Policy {
 		return p
 	}
 	t := &a.TargetResources[0]
-	p.ID, p.Name, p.Type = t.ID, t.DisplayName, firstOf(t.Type, a.name)
+	p.ID, p.Name, p.Type = t.ID, t.DisplayName, lenient.First(t.Type, a.name)
 	before, after := make([]namedValue, 0, len(t.ModifiedProperties)), make([]namedValue, 0, len(t.ModifiedProperties))
 	for i := range t.ModifiedProperties {
 		c := &t.ModifiedProperties[i]
@@ -142,7 +143,7 @@ func (a *auditRecord) weakened() []event.Weakening {
 // conditionalPolicy is the part of a conditional access policy that decides who
 // is asked for what.
 type conditionalPolicy struct {
-	State      text `json:"state"`
+	State      lenient.Text `json:"state"`
 	Conditions struct {
 		Users struct {
 			IncludeUsers  []string        `json:"includeUsers"`
@@ -401,8 +402,8 @@ func (a *auditRecord) methodsPolicy() ([]event.Event, error) {
 // JSON; since April 2026 most have one property per changed setting.
 func methodStates(c *change) []event.Weakening {
 	type configuration struct {
-		ID    string `json:"id"`
-		State text   `json:"state"`
+		ID    string       `json:"id"`
+		State lenient.Text `json:"state"`
 	}
 	states := func(value string) map[string]string {
 		var p struct {
@@ -421,7 +422,7 @@ func methodStates(c *change) []event.Weakening {
 			out[methodIn(m.ID)] = string(m.State)
 		}
 		if len(p.Configurations) == 0 {
-			out[methodIn(firstOf(p.ID, c.Name))] = string(p.State)
+			out[methodIn(lenient.First(p.ID, c.Name))] = string(p.State)
 		}
 		return out
 	}

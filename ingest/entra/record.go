@@ -1,19 +1,14 @@
 package entra
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	stdjson "encoding/json"
-	"errors"
-	"net/netip"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/goccy/go-json"
 
 	"stepdown/ingest"
 	"stepdown/ingest/event"
+	"stepdown/ingest/lenient"
 )
 
 // envelope is what Azure Monitor puts around a record, and the members that tell
@@ -24,7 +19,7 @@ type envelope struct {
 	OperationName     string          `json:"operationName"`
 	TenantID          string          `json:"tenantId"`
 	ResourceID        string          `json:"resourceId"`
-	ResultType        text            `json:"resultType"`
+	ResultType        lenient.Text    `json:"resultType"`
 	ResultDescription string          `json:"resultDescription"`
 	CallerIPAddress   string          `json:"callerIpAddress"`
 	CorrelationID     string          `json:"correlationId"`
@@ -48,58 +43,6 @@ type probe struct {
 	UserPrincipalName       string `json:"userPrincipalName"`
 }
 
-// text is a string that some exports write as number or boolean. An object or
-// list is kept as its JSON.
-type text string
-
-// UnmarshalJSON never fails: what is not text is kept as it is written.
-func (t *text) UnmarshalJSON(b []byte) error {
-	switch {
-	case len(b) == 0 || string(b) == "null":
-		*t = ""
-	case b[0] == '"':
-		*t = text(unquote(string(b)))
-	default:
-		*t = text(b)
-	}
-	return nil
-}
-
-// number is an integer that some exports write as string; 0 where it is none.
-type number int64
-
-// UnmarshalJSON never fails.
-func (n *number) UnmarshalJSON(b []byte) error {
-	i, err := strconv.ParseInt(strings.Trim(string(b), `" `), 10, 64)
-	if err != nil {
-		i = 0
-	}
-	*n = number(i)
-	return nil
-}
-
-// truth is a boolean that some exports write as string.
-type truth int8
-
-const (
-	truthUnset truth = iota
-	truthTrue
-	truthFalse
-)
-
-// UnmarshalJSON never fails.
-func (f *truth) UnmarshalJSON(b []byte) error {
-	switch strings.ToLower(strings.Trim(string(b), `" `)) {
-	case "true", "1":
-		*f = truthTrue
-	case "false", "0":
-		*f = truthFalse
-	default:
-		*f = truthUnset
-	}
-	return nil
-}
-
 // unquote returns the text of a JSON string, and s itself where it is none. The
 // values of modifiedProperties are JSON within a string.
 func unquote(s string) string {
@@ -114,21 +57,17 @@ func unquote(s string) string {
 	return out
 }
 
-// decode reads data into a new T. A member of an unexpected type costs that member
-// alone, which the warning names.
-func decode[T any](data []byte) (*T, []string, error) {
-	v := new(T)
-	err := json.Unmarshal(data, v)
-	wrong, isType := errors.AsType[*json.UnmarshalTypeError](err)
-	switch {
-	case err == nil:
-		return v, nil, nil
-	case isType && wrong.Field != "":
-		return v, []string{"left out " + wrong.Field + ": unexpected JSON " + wrong.Value}, nil
-	case isType:
-		return nil, nil, ingest.Malformed(ingest.MalformedShape, "record is a %s, not an object", wrong.Value)
+// decode reads data into a new T; warnings names the member that was left out.
+func decode[T any](data []byte) (v *T, warnings []string, err error) {
+	v = new(T)
+	warning, err := lenient.Decode(data, v)
+	if err != nil {
+		return nil, nil, err
 	}
-	return nil, nil, ingest.Malformed(ingest.MalformedSyntax, "decode record: %w", err)
+	if warning != "" {
+		warnings = []string{warning}
+	}
+	return v, warnings, nil
 }
 
 // record is one record with its envelope opened.
@@ -261,13 +200,13 @@ func (r *record) tenant(fallback string) string {
 	if r.env.TimeGenerated != "" {
 		own = ""
 	}
-	return firstOf(r.env.AADTenantID, own, fromPath, r.Tenant, fallback)
+	return lenient.First(r.env.AADTenantID, own, fromPath, r.Tenant, fallback)
 }
 
 // event returns what every event of the record has, but for its ID. The
 // candidates for the time come best first.
 func (r *record) event(times ...string) (event.Event, error) {
-	at, err := r.when(times...)
+	at, err := lenient.EventTime(times...)
 	if err != nil {
 		return event.Event{}, err
 	}
@@ -278,91 +217,12 @@ func (r *record) event(times ...string) (event.Event, error) {
 	}, nil
 }
 
-// when returns the first time that can be read.
-func (r *record) when(times ...string) (time.Time, error) {
-	wrong := ""
-	for _, s := range times {
-		if s = strings.TrimSpace(s); s == "" {
-			continue
-		}
-		if at, ok := parseTime(s); ok {
-			return at, nil
-		}
-		wrong = s
-	}
-	if wrong == "" {
-		return time.Time{}, ingest.Malformed(ingest.MalformedMissing, "no time in the record")
-	}
-	return time.Time{}, ingest.Malformed(ingest.MalformedTime, "%q is no time of an event", wrong)
-}
-
-// parseTime reads the forms that the exports use; a time without a zone is UTC.
-// Fractions may have any number of digits.
-func parseTime(s string) (time.Time, bool) {
-	for _, layout := range [...]string{
-		time.RFC3339Nano,
-		"2006-01-02T15:04:05",
-		"2006-01-02 15:04:05",
-		"2006-01-02 15:04:05Z07:00",
-		"1/2/2006 3:04:05 PM",
-		"1/2/2006 3:04:05 PM -07:00",
-		"1/2/2006 15:04:05",
-	} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t.UTC(), true
-		}
-	}
-	return time.Time{}, false
-}
-
-// digest is the id of a record that has none, or one that is too long: a hash
-// over what names the fact, not over the bytes, so that a second delivery has it too.
-func digest(parts ...string) string {
-	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-	return "digest-" + hex.EncodeToString(sum[:16])
-}
-
-// addressOf returns the first address in canonical form. Some records have a port,
-// or "<null>".
-func addressOf(candidates ...string) string {
-	for _, s := range candidates {
-		s = strings.TrimSpace(s)
-		a, err := netip.ParseAddr(s)
-		if err != nil {
-			ap, err := netip.ParseAddrPort(s)
-			if err != nil {
-				continue
-			}
-			a = ap.Addr()
-		}
-		return a.Unmap().WithZone("").String()
-	}
-	return ""
-}
-
-func firstOf(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
-}
-
 // objectID returns id, or "" for the id that stands for nobody.
 func objectID(id string) string {
 	if id == "00000000-0000-0000-0000-000000000000" {
 		return ""
 	}
 	return id
-}
-
-// idOr returns id where it fits an event, else a digest.
-func idOr(id string, parts ...string) string {
-	if id != "" && len(id) <= event.MaxIDLen-len("#99") {
-		return id
-	}
-	return digest(append(parts, id)...)
 }
 
 // principal returns the user id and name belong to.
@@ -385,11 +245,11 @@ type place struct {
 	} `json:"geoCoordinates"`
 }
 
-func (p *place) endpoint(ip string, asn number) event.Endpoint {
+func (p *place) endpoint(ip string, asn lenient.Number) event.Endpoint {
 	e := event.Endpoint{IP: ip, Country: ingest.CountryCode(p.CountryOrRegion), Region: p.State, City: p.City,
 		Lat: p.GeoCoordinates.Latitude, Lon: p.GeoCoordinates.Longitude}
-	if asn > 0 && asn <= 1<<32-1 {
-		e.ASN = uint32(asn)
+	if asn.N > 0 && asn.N <= 1<<32-1 {
+		e.ASN = uint32(asn.N)
 	}
 	return e
 }

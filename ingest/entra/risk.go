@@ -7,6 +7,7 @@ import (
 
 	"stepdown/ingest"
 	"stepdown/ingest/event"
+	"stepdown/ingest/lenient"
 )
 
 // riskDetection is the part of a riskDetection object that is read.
@@ -26,7 +27,7 @@ type riskDetection struct {
 	UserPrincipalName string `json:"userPrincipalName"`
 	UserDisplayName   string `json:"userDisplayName"`
 	// AdditionalInfo is JSON in a string: [{"Key":"userAgent","Value":"…"}].
-	AdditionalInfo text `json:"additionalInfo"`
+	AdditionalInfo lenient.Text `json:"additionalInfo"`
 }
 
 // isSessionTheft reports a detection that speaks of a stolen token or session.
@@ -48,17 +49,17 @@ func (r *record) risk() ([]event.Event, error) {
 	r.warnings = append(r.warnings, warnings...)
 	user := principal(d.UserID, d.UserPrincipalName, d.UserDisplayName, "")
 	if user.ID == "" && user.Name == "" {
-		return nil, ingest.Skip(ingest.SkipNoIdentity, firstOf(d.RiskEventType, streamRisk))
+		return nil, ingest.Skip(ingest.SkipNoIdentity, lenient.First(d.RiskEventType, streamRisk))
 	}
 	e, err := r.event(d.DetectedDateTime, d.ActivityDateTime, r.env.Time, r.env.TimeGenerated)
 	if err != nil {
 		return nil, err
 	}
-	e.ID = idOr(d.ID, streamRisk, user.ID, user.Name, d.RequestID, d.RiskEventType, d.ActivityDateTime)
+	e.ID = lenient.ID(d.ID, streamRisk, user.ID, user.Name, d.RequestID, d.RiskEventType, d.ActivityDateTime)
 	e.Stream, e.Kind = streamRisk, event.RiskDetection
-	e.Action = firstOf(d.RiskEventType, r.env.OperationName, streamRisk)
+	e.Action = lenient.First(d.RiskEventType, r.env.OperationName, streamRisk)
 	e.Subject = user
-	e.Endpoint = d.Location.endpoint(addressOf(d.IPAddress, r.env.CallerIPAddress), 0)
+	e.Endpoint = d.Location.endpoint(lenient.Address(d.IPAddress, r.env.CallerIPAddress), lenient.Number{})
 	e.Risk = &event.Risk{Type: d.RiskEventType, Level: strings.ToLower(d.RiskLevel), State: d.RiskState,
 		SessionTheft: isSessionTheft(d.RiskEventType), Detail: d.RiskDetail, EventID: d.RequestID}
 	e.UserAgent = ingest.ParseUserAgent(infoValue(string(d.AdditionalInfo), "userAgent"))
@@ -72,8 +73,8 @@ func (r *record) risk() ([]event.Event, error) {
 // infoValue returns the value of key in additionalInfo, or "".
 func infoValue(info, key string) string {
 	var pairs []struct {
-		Key   string `json:"Key"`
-		Value text   `json:"Value"`
+		Key   string       `json:"Key"`
+		Value lenient.Text `json:"Value"`
 	}
 	if info == "" || json.Unmarshal([]byte(info), &pairs) != nil {
 		return ""
@@ -111,9 +112,9 @@ func (r *record) riskyUser() ([]event.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.ID = digest(streamRiskyUser, user.ID, user.Name, u.RiskLastUpdatedDateTime, u.RiskLevel, u.RiskState)
+	e.ID = lenient.Digest(streamRiskyUser, user.ID, user.Name, u.RiskLastUpdatedDateTime, u.RiskLevel, u.RiskState)
 	e.Stream, e.Kind = streamRiskyUser, event.RiskDetection
-	e.Action = firstOf(r.env.OperationName, streamRiskyUser)
+	e.Action = lenient.First(r.env.OperationName, streamRiskyUser)
 	e.Subject = user
 	e.Risk = &event.Risk{Type: streamRiskyUser, Level: strings.ToLower(u.RiskLevel), State: u.RiskState, Detail: u.RiskDetail}
 	return []event.Event{e}, nil

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"stepdown/ingest/event"
+	"stepdown/ingest/lenient"
 )
 
 // roleChange reads a role given, made eligible, activated or taken. Requests and
@@ -38,14 +39,14 @@ func (a *auditRecord) roleName(granted bool) (name, template string) {
 		case granted:
 			return strings.TrimSpace(c.new())
 		}
-		return firstOf(strings.TrimSpace(c.old()), strings.TrimSpace(c.new()))
+		return lenient.First(strings.TrimSpace(c.old()), strings.TrimSpace(c.new()))
 	}
 	name = value("Role.DisplayName")
-	template = firstOf(value("Role.TemplateId"), value("TemplateId"), a.detail("TemplateId"))
+	template = lenient.First(value("Role.TemplateId"), value("TemplateId"), a.detail("TemplateId"))
 	if t := a.targetOf("Role", "RoleDefinition"); name == "" && t != nil {
 		name = t.DisplayName
 	}
-	return firstOf(name, value("Role.WellKnownObjectName")), template
+	return lenient.First(name, value("Role.WellKnownObjectName")), template
 }
 
 // groupChange reads membership of a group, which may carry roles and exemptions.
@@ -58,10 +59,10 @@ func (a *auditRecord) groupChange() ([]event.Event, error) {
 	e.Role = &event.Role{Granted: granted}
 	group := ""
 	if c := a.modified("Group.DisplayName"); c != nil {
-		group = firstOf(c.new(), c.old())
+		group = lenient.First(c.new(), c.old())
 	}
 	if t := a.targetOf("Group"); group == "" && t != nil {
-		group = firstOf(t.DisplayName, t.ID)
+		group = lenient.First(t.DisplayName, t.ID)
 	}
 	if group != "" {
 		e.Role.Roles = []string{"group:" + group}

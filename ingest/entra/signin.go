@@ -8,6 +8,7 @@ import (
 
 	"stepdown/ingest"
 	"stepdown/ingest/event"
+	"stepdown/ingest/lenient"
 )
 
 // signInAction is what the source calls a sign-in; Graph objects do not repeat it.
@@ -37,18 +38,18 @@ type signIn struct {
 	ResourceDisplayName string `json:"resourceDisplayName"`
 	ClientAppUsed       string `json:"clientAppUsed"`
 
-	IPAddress              string  `json:"ipAddress"`
-	AutonomousSystemNumber number  `json:"autonomousSystemNumber"`
-	Location               place   `json:"location"`
-	UserAgent              string  `json:"userAgent"`
-	DeviceDetail           *device `json:"deviceDetail"`
+	IPAddress              string         `json:"ipAddress"`
+	AutonomousSystemNumber lenient.Number `json:"autonomousSystemNumber"`
+	Location               place          `json:"location"`
+	UserAgent              string         `json:"userAgent"`
+	DeviceDetail           *device        `json:"deviceDetail"`
 
 	Status struct {
-		ErrorCode         *number `json:"errorCode"`
-		FailureReason     string  `json:"failureReason"`
-		AdditionalDetails string  `json:"additionalDetails"`
+		ErrorCode         lenient.Number `json:"errorCode"`
+		FailureReason     string         `json:"failureReason"`
+		AdditionalDetails string         `json:"additionalDetails"`
 	} `json:"status"`
-	Result text `json:"result"`
+	Result lenient.Text `json:"result"`
 
 	AuthenticationDetails     []step   `json:"authenticationDetails"`
 	AuthenticationMethodsUsed []string `json:"authenticationMethodsUsed"`
@@ -73,12 +74,12 @@ type signIn struct {
 
 // step is one row of authenticationDetails.
 type step struct {
-	DateTime        string `json:"authenticationStepDateTime"`
-	Method          string `json:"authenticationMethod"`
-	MethodDetail    string `json:"authenticationMethodDetail"`
-	Succeeded       truth  `json:"succeeded"`
-	ResultDetail    string `json:"authenticationStepResultDetail"`
-	RequestSequence int64  `json:"RequestSequence"`
+	DateTime        string        `json:"authenticationStepDateTime"`
+	Method          string        `json:"authenticationMethod"`
+	MethodDetail    string        `json:"authenticationMethodDetail"`
+	Succeeded       lenient.Truth `json:"succeeded"`
+	ResultDetail    string        `json:"authenticationStepResultDetail"`
+	RequestSequence int64         `json:"RequestSequence"`
 }
 
 type device struct {
@@ -113,7 +114,7 @@ func (r *record) signIn() ([]event.Event, error) {
 	if s.isMachine() {
 		return nil, ingest.Skip(ingest.SkipMachine, signInAction)
 	}
-	user := principal(s.UserID, firstOf(s.UserPrincipalName, s.SignInIdentifier), s.UserDisplayName, s.UserType)
+	user := principal(s.UserID, lenient.First(s.UserPrincipalName, s.SignInIdentifier), s.UserDisplayName, s.UserType)
 	if user.ID == "" && user.Name == "" {
 		return nil, ingest.Skip(ingest.SkipNoIdentity, signInAction)
 	}
@@ -125,17 +126,17 @@ func (r *record) signIn() ([]event.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	correlation := firstOf(s.CorrelationID, r.env.CorrelationID)
-	e.ID = idOr(s.ID, streamSignIn, e.Time.Format(time.RFC3339Nano), user.ID, user.Name, s.AppID, correlation, strconv.Itoa(code))
+	correlation := lenient.First(s.CorrelationID, r.env.CorrelationID)
+	e.ID = lenient.ID(s.ID, streamSignIn, e.Time.Format(time.RFC3339Nano), user.ID, user.Name, s.AppID, correlation, strconv.Itoa(code))
 	e.Tenant = r.tenant(s.ResourceTenantID)
-	e.Kind, e.Action = event.SignIn, firstOf(r.env.OperationName, signInAction)
+	e.Kind, e.Action = event.SignIn, lenient.First(r.env.OperationName, signInAction)
 	e.Stream = streamSignIn
 	if s.nonInteractive(r) {
 		e.Stream = streamNonInteractive
 	}
 	e.Subject, e.Actor = user, user
 	e.Outcome, e.Reason = outcome, s.reason(code, r.env)
-	e.Endpoint = s.Location.endpoint(addressOf(s.IPAddress, r.env.CallerIPAddress), s.AutonomousSystemNumber)
+	e.Endpoint = s.Location.endpoint(lenient.Address(s.IPAddress, r.env.CallerIPAddress), s.AutonomousSystemNumber)
 	s.client(&e)
 	e.SessionID = s.SessionID
 	if correlation != "" {
@@ -180,8 +181,8 @@ func (s *signIn) nonInteractive(r *record) bool {
 // a failure with its reason.
 func (s *signIn) outcome(env *envelope) (int, event.Outcome) {
 	code := codeUnknown
-	if s.Status.ErrorCode != nil {
-		code = int(*s.Status.ErrorCode)
+	if s.Status.ErrorCode.Known {
+		code = int(s.Status.ErrorCode.N)
 	} else if n, err := strconv.Atoi(string(env.ResultType)); err == nil {
 		code = n
 	}
@@ -189,7 +190,7 @@ func (s *signIn) outcome(env *envelope) (int, event.Outcome) {
 	case codeSuccess:
 		return code, event.Success
 	case codeUnknown:
-		switch strings.ToLower(firstOf(string(env.ResultType), string(s.Result))) {
+		switch strings.ToLower(lenient.First(string(env.ResultType), string(s.Result))) {
 		case "success":
 			return codeSuccess, event.Success
 		case "failure":
@@ -258,7 +259,7 @@ func isTokenExpiry(code int) bool {
 }
 
 func (s *signIn) reason(code int, env *envelope) string {
-	words := firstOf(s.Status.FailureReason, s.Status.AdditionalDetails, env.ResultDescription)
+	words := lenient.First(s.Status.FailureReason, s.Status.AdditionalDetails, env.ResultDescription)
 	switch {
 	case code == codeSuccess:
 		return s.Status.AdditionalDetails
