@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,12 +21,24 @@ const (
 	maxWait   = time.Minute
 )
 
+// When a write is trouble.
+const (
+	// failingFor is how long an error may last: one that the second attempt mends
+	// is none to anybody.
+	failingFor = 5 * time.Second
+	// hangingFor is how long a write may take, and hangingPerAlert how much
+	// longer for each alert: a chat is given its messages one by one.
+	hangingFor      = 15 * time.Second
+	hangingPerAlert = 2 * time.Second
+)
+
 // DeadLetter keeps an alert that a sink refused, with the reason. An error means
 // that it is not kept; it is tried again.
 type DeadLetter func(ctx context.Context, a *alert.Alert, reason error) error
 
 // Runner keeps the contract of one sink: it retries, buries what is refused, and
-// returns when the batch is settled. One goroutine owns it; SetMinimum is for any.
+// returns when the batch is settled. One goroutine owns it; SetMinimum and
+// Trouble are for any.
 type Runner struct {
 	name    string
 	sink    Sink
@@ -34,7 +47,16 @@ type Runner struct {
 	log     *slog.Logger
 	metrics *metrics
 	waits   *backoff.ExponentialBackOff
-	down    bool
+
+	mu sync.Mutex // guards what follows, which Trouble reads
+	// down is whether the last attempt failed, for whatever batch.
+	down bool
+	// failing is since when the batch in hand is refused, reason the last error;
+	// zero while it is not.
+	failing time.Time
+	reason  error
+	// late is when the write under way has taken too long; zero between writes.
+	late time.Time
 }
 
 // NewRunner returns the runner of sink under a name that is unique in reg. Alerts
@@ -43,14 +65,14 @@ func NewRunner(name string, sink Sink, minimum alert.Severity, dead DeadLetter, 
 	if minimum != "" && minimum.Rank() == 0 {
 		return nil, fmt.Errorf("sink %s: minimum severity %q is not one of %v", name, minimum, alert.Severities())
 	}
-	m, err := newMetrics(name, reg)
-	if err != nil {
-		return nil, fmt.Errorf("sink %s: register metrics: %w", name, err)
-	}
 	waits := backoff.NewExponentialBackOff()
 	waits.InitialInterval, waits.MaxInterval = firstWait, maxWait
-	r := &Runner{name: name, sink: sink, dead: dead, log: log.With(slog.String("sink", name)), metrics: m, waits: waits}
+	r := &Runner{name: name, sink: sink, dead: dead, log: log.With(slog.String("sink", name)), waits: waits}
 	r.SetMinimum(minimum)
+	var err error
+	if r.metrics, err = newMetrics(name, r.up, reg); err != nil {
+		return nil, fmt.Errorf("sink %s: register metrics: %w", name, err)
+	}
 	return r, nil
 }
 
@@ -64,6 +86,7 @@ func (r *Runner) SetMinimum(minimum alert.Severity) { r.minimum.Store(minimum) }
 func (r *Runner) Handle(ctx context.Context, alerts []alert.Alert) error {
 	rest := r.wanted(alerts)
 	r.waits.Reset()
+	defer r.settled()
 	for len(rest) > 0 {
 		var err error
 		if rest, err = r.write(ctx, rest); err == nil {
@@ -107,17 +130,24 @@ func (r *Runner) wanted(alerts []alert.Alert) []alert.Alert {
 // write hands batch to the sink once and returns what is still unsettled. After
 // a refusal that is buried, that is the rest of the batch and no error.
 func (r *Runner) write(ctx context.Context, batch []alert.Alert) ([]alert.Alert, error) {
+	r.begin(len(batch))
 	err := r.sink.Write(ctx, batch)
+	r.begin(0)
 	if err == nil {
 		r.metrics.written.Add(float64(len(batch)))
-		r.succeeded()
+		r.metrics.lastSuccess.SetToCurrentTime()
+		r.answered()
 		return nil, nil
 	}
 	refused, ok := errors.AsType[*RefusedError](err)
 	if !ok {
 		return batch, err
 	}
-	return r.bury(ctx, batch, refused)
+	rest, err := r.bury(ctx, batch, refused)
+	if err == nil {
+		r.answered()
+	}
+	return rest, err
 }
 
 // bury hands the refused alerts of batch to the dead-letter topic.
@@ -155,8 +185,7 @@ func (r *Runner) bury(ctx context.Context, batch []alert.Alert, refused *Refused
 
 // wait marks the sink as down and waits until the next attempt.
 func (r *Runner) wait(ctx context.Context, reason error, pending int) error {
-	r.down = true
-	r.metrics.up.Set(0)
+	r.failed(reason)
 	r.metrics.retries.Inc()
 	next := r.waits.NextBackOff()
 	if later, ok := errors.AsType[*LaterError](reason); ok {
@@ -174,11 +203,63 @@ func (r *Runner) wait(ctx context.Context, reason error, pending int) error {
 	}
 }
 
-func (r *Runner) succeeded() {
-	r.metrics.lastSuccess.SetToCurrentTime()
-	r.metrics.up.Set(1)
-	if r.down {
-		r.down = false
+// answered notes that the sink took or refused what it was given.
+func (r *Runner) answered() {
+	r.mu.Lock()
+	again := r.down
+	r.down = false
+	r.mu.Unlock()
+	if again {
 		r.log.Info("sink takes alerts again")
 	}
+}
+
+// begin notes that a write of so many alerts is under way; 0 that none is.
+func (r *Runner) begin(alerts int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.late = time.Time{}
+	if alerts > 0 {
+		r.late = time.Now().Add(hangingFor + time.Duration(alerts)*hangingPerAlert)
+	}
+}
+
+// failed notes that an attempt failed.
+func (r *Runner) failed(reason error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.down, r.reason = true, reason
+	if r.failing.IsZero() {
+		r.failing = time.Now()
+	}
+}
+
+// settled notes that no batch is in hand.
+func (r *Runner) settled() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failing, r.reason = time.Time{}, nil
+}
+
+// Trouble says what keeps the batch in hand from being settled: attempts that
+// have failed for some seconds, or a write that does not return. It is nil when
+// nothing does. It may be called from any goroutine.
+func (r *Runner) Trouble() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch now := time.Now(); {
+	case r.hangs(now):
+		return errors.New("a write does not return")
+	case !r.failing.IsZero() && now.Sub(r.failing) >= failingFor:
+		return fmt.Errorf("takes no alerts for %s: %w", now.Sub(r.failing).Round(time.Second), r.reason)
+	}
+	return nil
+}
+
+func (r *Runner) hangs(now time.Time) bool { return !r.late.IsZero() && now.After(r.late) }
+
+func (r *Runner) up() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.down && !r.hangs(time.Now())
 }
