@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"stepdown/ingest/event"
+	"stepdown/ingest/lenient"
 )
 
 // consent is a grant of scopes to an app, by a person for themselves or by an
@@ -15,7 +16,7 @@ func (b *build) consent(k event.Kind, admin bool) error {
 	if b.e.App != nil {
 		c.AppID, c.AppName = b.e.App.ID, b.e.App.Name
 	} else {
-		c.AppID = known(b.in.Client.ID)
+		c.AppID = lenient.Known(b.in.Client.ID)
 	}
 	b.e.Consent = &c
 	return nil
@@ -36,7 +37,7 @@ func (b *build) scopes() []string {
 	}
 	for i := range b.in.Target {
 		t := &b.in.Target[i]
-		if strings.HasSuffix(squeeze(t.Type), "scope") {
+		if strings.HasSuffix(lenient.Squeeze(t.Type), "scope") {
 			add(first(t.DisplayName, t.AlternateID, t.ID))
 		}
 		add(string(t.Detail.Scope))
@@ -71,7 +72,7 @@ func (b *build) appCredential() error {
 	b.e.App = b.app()
 	if b.e.App == nil && len(b.in.Target) > 0 {
 		t := &b.in.Target[0]
-		b.e.App = &event.App{ID: known(t.ID), Name: first(t.DisplayName, t.AlternateID)}
+		b.e.App = &event.App{ID: lenient.Known(t.ID), Name: first(t.DisplayName, t.AlternateID)}
 	}
 	if strings.HasPrefix(b.in.EventType, "app.oauth2.client.privilege.") {
 		b.e.Role = b.roles()
@@ -105,7 +106,7 @@ func (b *build) roles() *event.Role {
 // privileged reports whether a role can change anything. Okta's reading roles
 // cannot; a custom role, of which only the name is known, may.
 func privileged(role string) bool {
-	switch squeeze(role) {
+	switch lenient.Squeeze(role) {
 	case "readonlyadmin", "readonlyadministrator", "reportadministrator", "reportadmin":
 		return false
 	}
@@ -117,7 +118,7 @@ func (b *build) binding() error {
 	b.e.Kind = event.RoleChange
 	r := event.Role{Granted: strings.HasSuffix(b.in.EventType, ".add"), Privileged: true}
 	for i := range b.in.Target {
-		if t := &b.in.Target[i]; strings.Contains(squeeze(t.Type), "role") {
+		if t := &b.in.Target[i]; strings.Contains(lenient.Squeeze(t.Type), "role") {
 			r.Roles = append(r.Roles, first(t.DisplayName, t.AlternateID, t.ID))
 		}
 	}

@@ -3,6 +3,7 @@ package okta
 import (
 	"stepdown/ingest"
 	"stepdown/ingest/event"
+	"stepdown/ingest/lenient"
 )
 
 // authenticators reads the enrolments that the record is about: those among the
@@ -22,9 +23,9 @@ func (b *build) authenticators() {
 			b.unknownFactor(n.name)
 		}
 		a := event.NewAuthenticator(m)
-		a.ID, a.Name = known(t.ID), first(t.DisplayName, n.name)
+		a.ID, a.Name = lenient.Known(t.ID), first(t.DisplayName, n.name)
 		a.AAGUID = aaguid(first(t.Detail.AAGUID, d.AAGUID))
-		a.BackupEligible = or(t.Detail.BackupEligible, d.BackupEligible).value
+		a.BackupEligible = or(t.Detail.BackupEligible, d.BackupEligible).Pointer()
 		if m == event.MethodSMS || m == event.MethodVoice {
 			a.Address = b.phone()
 		}
@@ -44,7 +45,7 @@ func (b *build) phone() string {
 	if t := b.target("MobilePhone"); t != nil {
 		return first(t.DisplayName, t.AlternateID, t.ID)
 	}
-	return known(string(b.debug().PhoneNumber))
+	return lenient.Known(string(b.debug().PhoneNumber))
 }
 
 func (b *build) enrolled() error {
@@ -103,7 +104,7 @@ func (b *build) deviceAccount(k event.Kind) error {
 	a := event.NewAuthenticator(event.MethodUnknown)
 	a.Name = "Okta Verify"
 	if t := b.target("Device", "UDDevice", "DeviceEnrollment"); t != nil {
-		a.ID, a.Name = known(t.ID), first(t.DisplayName, a.Name)
+		a.ID, a.Name = lenient.Known(t.ID), first(t.DisplayName, a.Name)
 	}
 	b.e.Authenticators = []event.Authenticator{a}
 	return nil
@@ -120,7 +121,7 @@ func (b *build) password(k event.Kind) error {
 	b.e.Kind = k
 	if k == event.PasswordReset {
 		self := !b.e.ByOther()
-		if v := b.debug().IsSelfInitiated.value; v != nil {
+		if v := b.debug().IsSelfInitiated.Pointer(); v != nil {
 			self = *v
 		}
 		stage := event.RecoveryCompleted

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"stepdown/ingest/event"
+	"stepdown/ingest/lenient"
 )
 
 // methodOf reads a name that Okta has for a method: a value of debugData.factor, a
@@ -11,7 +12,7 @@ import (
 // name. FastPass is fastpass_pr here, WebAuthn passkey; callers that know what
 // was verified say it more precisely. It is false for a name not known.
 func methodOf(name string) (event.Method, bool) {
-	switch squeeze(name) {
+	switch lenient.Squeeze(name) {
 	case "password", "passwordasfactor", "oktapassword":
 		return event.MethodPassword, true
 	case "signednonce", "useoktafastpass", "oktafastpass", "fastpass":
@@ -68,7 +69,7 @@ func methodOfEnrollment(factor string, t *entity) named {
 		}
 	}
 	m := event.MethodUnknown
-	if t.Detail.Passkey.isTrue() || aaguid(t.Detail.AAGUID) != "" {
+	if t.Detail.Passkey == lenient.True || aaguid(t.Detail.AAGUID) != "" {
 		m = event.MethodPasskey
 	}
 	return named{m, first(names[:]...)}
@@ -94,11 +95,11 @@ func (b *build) resistantMethod(n named, t *entity) event.Method {
 
 // passkeyKind tells the kinds of WebAuthn credentials apart. Without the flag
 // backupEligible the kind is not known.
-func passkeyKind(backupEligible truth, transports text) event.Method {
+func passkeyKind(backupEligible lenient.Truth, transports lenient.Text) event.Method {
 	switch {
-	case backupEligible.isTrue():
+	case backupEligible == lenient.True:
 		return event.MethodPasskeySynced
-	case !backupEligible.isFalse():
+	case backupEligible != lenient.False:
 		return event.MethodPasskey
 	}
 	listed := false
@@ -125,7 +126,7 @@ func (b *build) factor(t *entity, result event.Result) event.Factor {
 	}
 	if b.declined() {
 		f := event.NewFactor(event.MethodFastPassPR, event.Failed)
-		f.Detail, f.CredentialID = b.in.Outcome.Reason, known(t.ID)
+		f.Detail, f.CredentialID = b.in.Outcome.Reason, lenient.Known(t.ID)
 		return f
 	}
 	n := methodOfEnrollment(d.Factor, t)
@@ -157,16 +158,16 @@ func (b *build) factor(t *entity, result event.Result) event.Factor {
 	}
 	f := event.NewFactor(m, result)
 	f.Detail = n.name
-	f.CredentialID = known(t.ID)
+	f.CredentialID = lenient.Known(t.ID)
 	f.AAGUID = aaguid(first(t.Detail.AAGUID, d.AAGUID))
-	f.BackupEligible = or(t.Detail.BackupEligible, d.BackupEligible).value
+	f.BackupEligible = or(t.Detail.BackupEligible, d.BackupEligible).Pointer()
 	switch m {
 	case event.MethodPassword:
 		f.Step = event.StepPrimary
 	case event.MethodDelegated:
 		f.Provider = "duo"
 	case event.MethodFederated:
-		f.Provider = known(d.IDPDisplayName)
+		f.Provider = lenient.Known(d.IDPDisplayName)
 	}
 	if f.Step == event.StepUnknown && t.Type == "" {
 		f.Step = event.StepSecondary // Classic Engine logs second factors only, and names no enrolment
@@ -187,15 +188,15 @@ func (b *build) declined() bool {
 	return strings.EqualFold(b.in.Outcome.Reason, "FastPass declined phishing attempt")
 }
 
-func or(a, b truth) truth {
-	if a.value != nil {
+func or(a, b lenient.Truth) lenient.Truth {
+	if a != lenient.Unsaid {
 		return a
 	}
 	return b
 }
 
 func aaguid(s string) string {
-	s = strings.ToLower(known(s))
+	s = strings.ToLower(lenient.Known(s))
 	if len(s) == 32 && !strings.Contains(s, "-") {
 		s = s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
 	}
@@ -205,7 +206,7 @@ func aaguid(s string) string {
 // first returns the first that is not a word for nothing.
 func first(values ...string) string {
 	for _, v := range values {
-		if v = known(v); v != "" {
+		if v = lenient.Known(v); v != "" {
 			return v
 		}
 	}

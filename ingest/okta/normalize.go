@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 
 	"stepdown/ingest"
 	"stepdown/ingest/event"
+	"stepdown/ingest/lenient"
 	"stepdown/ingest/poll"
 )
 
@@ -45,7 +45,7 @@ func (normalizer) Normalize(r ingest.Record) ([]event.Event, error) {
 		return nil, ingest.Malformed(ingest.MalformedMissing, "log event has no eventType")
 	}
 	b.e.Action = b.in.EventType
-	b.e.Outcome, b.e.Reason = outcomeOf(b.in.Outcome), known(b.in.Outcome.Reason)
+	b.e.Outcome, b.e.Reason = outcomeOf(b.in.Outcome), lenient.Known(b.in.Outcome.Reason)
 	timeErr := b.time()
 	b.principals()
 	if err := b.dispatch(); err != nil {
@@ -96,13 +96,13 @@ func (b *build) target(types ...string) *entity {
 }
 
 func (b *build) time() error {
-	t, ok := parseTime(b.in.Published)
+	t, ok := lenient.Time(b.in.Published)
 	if !ok {
-		if t, ok = parseTime(b.in.ExportTime); ok {
+		if t, ok = lenient.Time(b.in.ExportTime); ok {
 			b.warn("published is no time: taken from p_event_time")
 		}
 	}
-	if !ok || t.Year() < 2000 {
+	if !ok {
 		return ingest.Malformed(ingest.MalformedTime, "published %q is no time of an event", b.in.Published)
 	}
 	b.e.Time = t
@@ -120,8 +120,8 @@ const (
 const oktaSystem = "system@okta.com"
 
 func principal(t *entity) event.Principal {
-	p := event.Principal{ID: known(t.ID), Name: known(t.AlternateID), DisplayName: known(t.DisplayName)}
-	switch squeeze(t.Type) {
+	p := event.Principal{ID: lenient.Known(t.ID), Name: lenient.Known(t.AlternateID), DisplayName: lenient.Known(t.DisplayName)}
+	switch lenient.Squeeze(t.Type) {
 	case "user":
 		p.Type = typeUser
 	case "systemprincipal":
@@ -229,9 +229,9 @@ func result(o event.Outcome) event.Result {
 func (b *build) place() {
 	c, s := &b.in.Client, &b.in.SecurityContext
 	ep := event.Endpoint{
-		IP: b.address(c.IPAddress), ASN: s.ASNumber, ASOrg: known(s.ASOrg),
-		City: known(c.Geo.City), Region: known(c.Geo.State), Country: ingest.CountryCode(known(c.Geo.Country)),
-		Proxy: s.IsProxy.isTrue() || tunnelled(b.debug().Tunnels),
+		IP: b.address(c.IPAddress), ASN: s.ASNumber, ASOrg: lenient.Known(s.ASOrg),
+		City: lenient.Known(c.Geo.City), Region: lenient.Known(c.Geo.State), Country: ingest.CountryCode(lenient.Known(c.Geo.Country)),
+		Proxy: s.IsProxy == lenient.True || tunnelled(b.debug().Tunnels),
 	}
 	if g := c.Geo.Geolocation; g != nil && g.Lat != nil && g.Lon != nil {
 		ep.Lat, ep.Lon = g.Lat, g.Lon
@@ -239,7 +239,7 @@ func (b *build) place() {
 	if ep.IP == "" && len(b.in.Request.IPChain) > 0 {
 		ep.IP = b.address(b.in.Request.IPChain[0].IP)
 	}
-	ua := ingest.ParseUserAgent(known(c.UserAgent.Raw))
+	ua := ingest.ParseUserAgent(lenient.Known(c.UserAgent.Raw))
 	if ua.Browser == "" {
 		ua.Browser = ingest.BrowserFamily(c.UserAgent.Browser)
 	}
@@ -253,9 +253,9 @@ func (b *build) place() {
 		b.e.UserAgent = event.UserAgent{Raw: ua.Raw}
 	}
 	fingerprint := b.debug().DTHash
-	if d := b.in.Device; d != nil && (known(d.ID) != "" || known(d.Name) != "" || fingerprint != "") {
-		b.e.Device = &event.Device{ID: known(d.ID), Name: known(d.Name), OS: ingest.OSFamily(d.OSPlatform),
-			Managed: d.Managed.value, Registered: d.Registered.value, Fingerprint: fingerprint}
+	if d := b.in.Device; d != nil && (lenient.Known(d.ID) != "" || lenient.Known(d.Name) != "" || fingerprint != "") {
+		b.e.Device = &event.Device{ID: lenient.Known(d.ID), Name: lenient.Known(d.Name), OS: ingest.OSFamily(d.OSPlatform),
+			Managed: d.Managed.Pointer(), Registered: d.Registered.Pointer(), Fingerprint: fingerprint}
 	} else if fingerprint != "" {
 		b.e.Device = &event.Device{Fingerprint: fingerprint}
 	}
@@ -263,20 +263,17 @@ func (b *build) place() {
 
 // address returns ip in canonical form.
 func (b *build) address(ip string) string {
-	if ip = known(ip); ip == "" {
-		return ""
-	}
-	a, err := netip.ParseAddr(ip)
-	if err != nil {
+	ip = lenient.Known(ip)
+	a := lenient.Address(ip)
+	if a == "" && ip != "" {
 		b.warn("%.64q is no address", ip)
-		return ""
 	}
-	return a.Unmap().String()
+	return a
 }
 
 // tunnelled reads debugData.tunnels: a JSON list of the proxies and VPNs that the
 // address belongs to.
-func tunnelled(tunnels text) bool {
+func tunnelled(tunnels lenient.Text) bool {
 	switch strings.TrimSpace(string(tunnels)) {
 	case "", "[]", "null":
 		return false
@@ -316,7 +313,7 @@ func (b *build) app() *event.App {
 	if t == nil {
 		return nil
 	}
-	app := event.App{ID: known(t.ID), Name: first(t.DisplayName, t.AlternateID)}
+	app := event.App{ID: lenient.Known(t.ID), Name: first(t.DisplayName, t.AlternateID)}
 	app.Admin = isAdminConsole(t.DisplayName) || isAdminConsole(t.AlternateID)
 	if app == (event.App{}) {
 		return nil
@@ -329,7 +326,7 @@ func isAdminConsole(name string) bool {
 }
 
 func protocolOf(signOnMode string) event.Protocol {
-	switch m := squeeze(signOnMode); {
+	switch m := lenient.Squeeze(signOnMode); {
 	case strings.HasPrefix(m, "saml"):
 		return event.ProtocolSAML
 	case strings.HasPrefix(m, "openidconnect"), strings.HasPrefix(m, "oauth"):
@@ -360,7 +357,7 @@ const freshFor = 5 * time.Minute
 // verifiedAt puts the time of proof into f and takes its freshness away when
 // that is not known or too long ago.
 func (b *build) verifiedAt(f *event.Factor, at string) {
-	t, ok := parseTime(at)
+	t, ok := lenient.Time(at)
 	if ok {
 		f.Time = &t
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/goccy/go-json"
 
 	"stepdown/ingest/event"
+	"stepdown/ingest/lenient"
 )
 
 // policyChange is a change of what the org asks, trusts or logs.
@@ -38,10 +39,10 @@ func (b *build) policyChange(k event.Kind) error {
 		}
 		p.Type = first(t.Detail.PolicyType, p.Type, t.Type)
 	}
-	for _, s := range [...]text{d.OldRequirements, d.OldRuleAction} {
+	for _, s := range [...]lenient.Text{d.OldRequirements, d.OldRuleAction} {
 		before.read(string(s))
 	}
-	for _, s := range [...]text{d.NewRequirements, d.NewRuleAction} {
+	for _, s := range [...]lenient.Text{d.NewRequirements, d.NewRuleAction} {
 		after.read(string(s))
 	}
 	if p.Before == "" && p.After == "" {
@@ -95,7 +96,7 @@ func (b *build) weakened(p event.Policy, before, after *document) []event.Weaken
 // guards reports whether a policy of that type stands between a person and a
 // session.
 func guards(policyType string) bool {
-	switch squeeze(policyType) {
+	switch lenient.Squeeze(policyType) {
 	case "wifi", "grouprule", "userlifecycle", "ommenroll", "profileenrollment", "idpdiscovery":
 		return false
 	}
@@ -189,7 +190,7 @@ func (d *document) walk(v any, depth int) {
 	case map[string]any:
 		d.known = d.known || len(v) > 0
 		for key, value := range v {
-			switch squeeze(key) {
+			switch lenient.Squeeze(key) {
 			case "factormode":
 				d.twoFactors = d.twoFactors || value == "2FA"
 				d.oneFactor = d.oneFactor || value == "1FA"

@@ -7,13 +7,14 @@ import (
 	"github.com/goccy/go-json"
 
 	"stepdown/ingest/event"
+	"stepdown/ingest/lenient"
 )
 
 func (b *build) sessionEnd() error {
 	b.e.Kind = event.SessionEnd
-	b.e.SessionID = known(b.debug().EndedSessionID)
+	b.e.SessionID = lenient.Known(b.debug().EndedSessionID)
 	if b.e.Reason == "" {
-		b.e.Reason = known(b.debug().TerminationReason)
+		b.e.Reason = lenient.Known(b.debug().TerminationReason)
 	}
 	return nil
 }
@@ -39,7 +40,7 @@ func (b *build) sessionAnomaly() error {
 			b.e.Risk = &event.Risk{}
 		}
 		b.e.Risk.Type = strings.Trim(string(d.Causes), "[]{}")
-		b.e.Risk.Detail = join(b.e.Risk.Detail, known(d.PreviousIP)+" → "+known(d.NewIP))
+		b.e.Risk.Detail = join(b.e.Risk.Detail, lenient.Known(d.PreviousIP)+" → "+lenient.Known(d.NewIP))
 	}
 	return nil
 }
@@ -53,7 +54,7 @@ func join(a, b string) string {
 
 func (b *build) impersonation() error {
 	b.e.Kind = event.Impersonation
-	if c := known(string(b.debug().CaseNumber)); c != "" {
+	if c := lenient.Known(string(b.debug().CaseNumber)); c != "" {
 		b.e.Reason = join(b.e.Reason, "case "+c)
 	}
 	return nil
@@ -63,7 +64,7 @@ func (b *build) impersonation() error {
 func (b *build) report() error {
 	b.e.Kind = event.UserReport
 	d := b.debug()
-	b.e.Report = &event.Report{EventID: known(d.SuspiciousEventID), EventType: known(d.SuspiciousEventType), IP: known(d.SuspiciousEventIP)}
+	b.e.Report = &event.Report{EventID: lenient.Known(d.SuspiciousEventID), EventType: lenient.Known(d.SuspiciousEventType), IP: lenient.Known(d.SuspiciousEventIP)}
 	return nil
 }
 
@@ -106,10 +107,10 @@ func (b *build) risk() *event.Risk {
 	if d.LogOnlySecurityData != "" {
 		var data struct {
 			Risk struct {
-				Level   text `json:"level"`
-				Reasons text `json:"reasons"`
+				Level   lenient.Text `json:"level"`
+				Reasons lenient.Text `json:"reasons"`
 			} `json:"risk"`
-			Behaviors text `json:"behaviors"`
+			Behaviors lenient.Text `json:"behaviors"`
 		}
 		if err := json.Unmarshal([]byte(d.LogOnlySecurityData), &data); err != nil {
 			b.warn("left out logOnlySecurityData: no JSON object")
@@ -122,7 +123,7 @@ func (b *build) risk() *event.Risk {
 		}
 	}
 	var found []string
-	if reasons = known(reasons); reasons != "" {
+	if reasons = lenient.Known(reasons); reasons != "" {
 		found = append(found, reasons)
 	}
 	for name := range positive(behaviors) {
@@ -134,7 +135,7 @@ func (b *build) risk() *event.Risk {
 		}
 	}
 	r := event.Risk{Level: riskLevel(level), Detail: strings.Join(found, ", ")}
-	if d.ThreatSuspected.isTrue() {
+	if d.ThreatSuspected == lenient.True {
 		r.Type = "threat_suspected"
 	}
 	if r == (event.Risk{}) {

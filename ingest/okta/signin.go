@@ -5,6 +5,7 @@ import (
 
 	"stepdown/ingest"
 	"stepdown/ingest/event"
+	"stepdown/ingest/lenient"
 )
 
 // enrollments yields the enrolments among the targets.
@@ -49,7 +50,7 @@ func failureOf(loginResult string) string {
 	if loginResult == "SUCCESS" {
 		return ""
 	}
-	return known(loginResult)
+	return lenient.Known(loginResult)
 }
 
 // credentialType adds the password where the log says that it was one. It has no
@@ -119,7 +120,7 @@ func (b *build) singleSignOn() error {
 	d := b.debug()
 	for _, m := range [...]struct {
 		name string
-		at   text
+		at   lenient.Text
 	}{{d.AuthMethodFirst, d.AuthMethodFirstTime}, {d.AuthMethodSecond, d.AuthMethodSecondTime}} {
 		if f, ok := b.sessionMethod(m.name, string(m.at)); ok {
 			b.e.Factors = append(b.e.Factors, f)
@@ -140,7 +141,7 @@ func (b *build) existingSession() {
 
 // sessionMethod reads "okta_verify:totp:…" of the session's context.
 func (b *build) sessionMethod(name, at string) (event.Factor, bool) {
-	if known(name) == "" {
+	if lenient.Known(name) == "" {
 		return event.Factor{}, false
 	}
 	parts := strings.SplitN(name, ":", 3)
@@ -205,7 +206,7 @@ func (b *build) federated() error {
 		m = event.MethodCertificate // Okta's smart card provider checks it itself
 	}
 	f := event.NewFactor(m, result(b.e.Outcome))
-	f.Step, f.Provider = event.StepPrimary, known(d.IDPDisplayName)
+	f.Step, f.Provider = event.StepPrimary, lenient.Known(d.IDPDisplayName)
 	if amr := strings.Trim(string(d.AMRList), "[] "); amr != "" {
 		f.Detail = "amr: " + amr
 	}

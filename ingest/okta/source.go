@@ -10,6 +10,7 @@ import (
 
 	"stepdown/ingest"
 	"stepdown/ingest/event"
+	"stepdown/ingest/lenient"
 	"stepdown/ingest/poll"
 	"stepdown/ingest/rest"
 )
@@ -93,7 +94,7 @@ func (a *api) fetch(ctx context.Context, at cursor) (poll.Page[cursor], error) {
 			Published string `json:"published"`
 		}
 		if json.Unmarshal(row, &head) == nil {
-			if t, ok := parseTime(head.Published); ok && t.After(page.Next.Since) && !t.After(a.rt.Now()) {
+			if t, ok := lenient.Time(head.Published); ok && t.After(page.Next.Since) && !t.After(a.rt.Now()) {
 				page.Next.Since = t
 			}
 		}

@@ -3,7 +3,8 @@ package okta
 import (
 	"iter"
 	"strings"
-	"time"
+
+	"stepdown/ingest/lenient"
 )
 
 // javaMap yields the entries of a Java map as toString writes it,
@@ -77,7 +78,7 @@ func javaList(s string) iter.Seq[string] {
 }
 
 // listed reports whether the list s has the element want, in any case.
-func listed(s text, want string) bool {
+func listed(s lenient.Text, want string) bool {
 	for v := range javaList(string(s)) {
 		if strings.EqualFold(v, want) {
 			return true
@@ -88,7 +89,7 @@ func listed(s text, want string) bool {
 
 // positive yields the names in debugData.behaviors that are POSITIVE. The value
 // is a Java map, or, from exports, a JSON list or object of the same entries.
-func positive(behaviors text) iter.Seq[string] {
+func positive(behaviors lenient.Text) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		s := strings.Trim(strings.TrimSpace(string(behaviors)), "{}[]")
 		for piece := range strings.SplitSeq(s, ",") {
@@ -102,39 +103,6 @@ func positive(behaviors text) iter.Seq[string] {
 			}
 		}
 	}
-}
-
-// parseTime reads the times of the log and of its exports: RFC 3339, or with a
-// space for the T and without a zone, which is UTC.
-func parseTime(s string) (time.Time, bool) {
-	s = strings.TrimSpace(s)
-	if len(s) < len("2006-01-02T15:04:05") {
-		return time.Time{}, false
-	}
-	if s[10] == ' ' {
-		s = s[:10] + "T" + s[11:]
-	}
-	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
-		return t.UTC(), true
-	}
-	t, err := time.Parse("2006-01-02T15:04:05", s)
-	return t.UTC(), err == nil
-}
-
-// squeeze returns the lower-case letters and digits of s: "Use Okta FastPass" and
-// "use_okta_fastpass" are the same word.
-func squeeze(s string) string {
-	var b strings.Builder
-	b.Grow(len(s))
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c >= 'A' && c <= 'Z':
-			b.WriteByte(c + 'a' - 'A')
-		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
 }
 
 // factorOfReason finds the factor in "User reset FIDO_WEBAUTHN factor".
