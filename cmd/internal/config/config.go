@@ -5,14 +5,12 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"strings"
 
 	"stepdown/detect"
 	"stepdown/detect/alert"
 	"stepdown/ingest"
-	"stepdown/ingest/file"
 	"stepdown/ingest/identity"
 	"stepdown/ingest/stream"
 	"stepdown/ingest/stream/embedded"
@@ -38,10 +36,12 @@ type Config struct {
 	Identity           identity.Config `yaml:"identity"`
 	Ingest             ingest.Config   `yaml:"ingest"`
 	Inputs             []Input         `yaml:"inputs"`
-	Rules              Rules           `yaml:"rules"`
-	Detect             detect.Config   `yaml:"detect"`
-	ClickHouse         ClickHouse      `yaml:"clickhouse"`
-	Sinks              Sinks           `yaml:"sinks"`
+	// Receiver is where inputs of the section webhook listen.
+	Receiver   Receiver      `yaml:"receiver"`
+	Rules      Rules         `yaml:"rules"`
+	Detect     detect.Config `yaml:"detect"`
+	ClickHouse ClickHouse    `yaml:"clickhouse"`
+	Sinks      Sinks         `yaml:"sinks"`
 }
 
 // Log says how the process logs, to standard error.
@@ -58,23 +58,15 @@ type HTTP struct {
 	Listen string `yaml:"listen"`
 }
 
-// Input is one log to read.
-type Input struct {
-	// Name is unique; the cursor is kept under it.
-	Name string      `yaml:"name"`
-	File file.Config `yaml:"file"`
+// Receiver takes what providers push.
+type Receiver struct {
+	// Listen is its address; empty serves none.
+	Listen string `yaml:"listen"`
+	// CertFile and KeyFile make it serve TLS; without them, a proxy in front of it
+	// must, since the senders' secrets travel in headers.
+	CertFile string `yaml:"cert_file,omitempty"`
+	KeyFile  string `yaml:"key_file,omitempty"`
 }
-
-// inputKeys is Input without its methods.
-type inputKeys Input
-
-// UnmarshalYAML decodes an input over its defaults.
-func (i *Input) UnmarshalYAML(unmarshal func(any) error) error {
-	i.File = file.DefaultConfig()
-	return unmarshal((*inputKeys)(i))
-}
-
-func (*Input) shape() reflect.Type { return reflect.TypeFor[inputKeys]() }
 
 // Rules says where rules come from.
 type Rules struct {
@@ -211,7 +203,13 @@ func (c *Config) Validate() error {
 			errs = append(errs, under("clickhouse.engine", c.ClickHouse.Engine.Validate())...)
 		}
 	}
-	names := map[string]bool{}
+	if _, _, err := net.SplitHostPort(c.Receiver.Listen); c.Receiver.Listen != "" && err != nil {
+		wrong("receiver.listen", "is %q; use host:port such as 127.0.0.1:9321", c.Receiver.Listen)
+	}
+	if (c.Receiver.CertFile == "") != (c.Receiver.KeyFile == "") {
+		wrong("receiver.cert_file", "is not set together with key_file; TLS needs both")
+	}
+	names, paths := map[string]bool{}, map[string]bool{}
 	for i := range c.Inputs {
 		in, path := &c.Inputs[i], fmt.Sprintf("inputs[%d]", i)
 		switch {
@@ -221,7 +219,16 @@ func (c *Config) Validate() error {
 			wrong(path+".name", "%q is used twice; each input needs its own", in.Name)
 		}
 		names[in.Name] = true
-		errs = append(errs, under(path+".file", in.File.Validate())...)
+		if hook := in.Webhook; hook.Set {
+			switch {
+			case c.Receiver.Listen == "":
+				wrong(path+".webhook", "has nowhere to listen; set receiver.listen, such as 127.0.0.1:9321")
+			case paths[hook.Value.Path]:
+				wrong(path+".webhook.path", "%q is used twice; each input needs its own", hook.Value.Path)
+			}
+			paths[hook.Value.Path] = true
+		}
+		errs = append(errs, in.validate(path, wrong)...)
 	}
 	if s := c.Sinks.Terminal; s.Set {
 		errs = append(errs, under("sinks.terminal", s.Value.Validate())...)

@@ -22,7 +22,7 @@ import (
 const secretText = "synthetic-secret-7c1f"
 
 func TestParseSaysWhatIsWrongAndWhere(t *testing.T) {
-	const known = "clickhouse, data_dir, detect, embedded_broker, embedded_partitions, http, identity, ingest, inputs, kafka, log, rules, sinks"
+	const known = "clickhouse, data_dir, detect, embedded_broker, embedded_partitions, http, identity, ingest, inputs, kafka, log, receiver, rules, sinks"
 	tests := []struct {
 		name, file string
 		want       []string // the lines of the error, without "f.yaml:"
@@ -40,8 +40,6 @@ func TestParseSaysWhatIsWrongAndWhere(t *testing.T) {
 		{"key of an item of a list", "inputs:\n  - nam: a\n",
 			[]string{
 				`2:5: inputs[0].nam: unknown key; did you mean "name"?`,
-				`2:8: inputs[0].file.paths: none; want files, patterns such as /var/log/okta/*.ndjson, or -`,
-				`2:8: inputs[0].file.source: is empty; want the provider's name, such as okta`,
 			}},
 		{"key in a list of a section", "identity: {domains: [{canonical: example.com, equivalnt: [x]}]}\n",
 			[]string{`1:47: identity.domains[0].equivalnt: unknown key; did you mean "equivalent"?`}},

@@ -1,6 +1,10 @@
 package config
 
-import "reflect"
+import (
+	"reflect"
+
+	"stepdown/ingest"
+)
 
 // Optional is a section that is in force when the file has it; {} takes its
 // defaults.
@@ -33,7 +37,16 @@ func (o Optional[T]) MarshalYAML() (any, error) { return o.Value, nil }
 // SetDefault puts the section in force with its defaults.
 func (o *Optional[T]) SetDefault() {
 	o.Set = true
-	if d, ok := any(&o.Value).(interface{ setDefaults() }); ok {
+	switch d := any(&o.Value).(type) {
+	case interface{ setDefaults() }:
 		d.setDefaults()
+	case interface{ SetDefaults() }:
+		d.SetDefaults()
 	}
+}
+
+// settings is the value of a section of Live.
+func (o *Optional[T]) settings() ingest.Settings {
+	s, _ := any(&o.Value).(ingest.Settings)
+	return s
 }

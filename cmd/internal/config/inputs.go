@@ -1,0 +1,133 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+
+	"stepdown/ingest"
+	"stepdown/ingest/file"
+	"stepdown/ingest/okta"
+	"stepdown/ingest/webhook"
+)
+
+// Live are the providers whose APIs are read. A provider is added to the product
+// by a line here: its section of an input, its normalizer and what it shows follow
+// from its Config.
+type Live struct {
+	Okta Optional[okta.Config] `yaml:"okta,omitzero"`
+}
+
+// Input is one log to read: files, or one of the sections beside it.
+type Input struct {
+	// Name is unique; the cursor is kept under it.
+	Name string `yaml:"name"`
+	// File is the zero value where another section is set.
+	File    file.Config              `yaml:"file,omitzero"`
+	Webhook Optional[webhook.Config] `yaml:"webhook,omitzero"`
+	Live    `yaml:",inline"`
+}
+
+// inputKeys is Input without its methods.
+type inputKeys Input
+
+// UnmarshalYAML decodes an input over its defaults.
+func (i *Input) UnmarshalYAML(unmarshal func(any) error) error {
+	var keys map[string]any
+	if err := unmarshal(&keys); err != nil {
+		return err
+	}
+	if _, ok := keys["file"]; ok {
+		i.File = file.DefaultConfig()
+	}
+	return unmarshal((*inputKeys)(i))
+}
+
+func (*Input) shape() reflect.Type { return reflect.TypeFor[inputKeys]() }
+
+// FromFiles reports whether the input is of files.
+func (i *Input) FromFiles() bool { return !reflect.ValueOf(i.File).IsZero() }
+
+// section is a part of an input that says where it reads.
+type section struct {
+	key      string
+	validate func() error
+}
+
+// sections are those that are set, but for files.
+func (i *Input) sections() []section {
+	var out []section
+	if i.Webhook.Set {
+		out = append(out, section{"webhook", i.Webhook.Value.Validate})
+	}
+	if key, settings := i.Settings(); settings != nil {
+		out = append(out, section{key, settings.Validate})
+	}
+	return out
+}
+
+// Settings are those of the provider whose API is read, and the key of their
+// section; nil where the input is none. Of several, which are a mistake that
+// Validate tells, it is the first.
+func (l *Live) Settings() (key string, s ingest.Settings) {
+	l.each(func(name string, on bool, settings ingest.Settings) {
+		if on && s == nil {
+			key, s = name, settings
+		}
+	})
+	return key, s
+}
+
+// count is how many are set.
+func (l *Live) count() (n int) {
+	l.each(func(_ string, on bool, _ ingest.Settings) {
+		if on {
+			n++
+		}
+	})
+	return n
+}
+
+// each visits the providers in the order of Live.
+func (l *Live) each(visit func(key string, on bool, s ingest.Settings)) {
+	v := reflect.ValueOf(l).Elem()
+	for i := range v.NumField() {
+		field := v.Field(i).Addr().Interface().(interface {
+			optional
+			settings() ingest.Settings
+		})
+		key, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
+		visit(key, field.isSet(), field.settings())
+	}
+}
+
+// Providers are those of this build, in the order of Live.
+func Providers() []ingest.Provider {
+	var out []ingest.Provider
+	(&Live{}).each(func(_ string, _ bool, s ingest.Settings) { out = append(out, s.Provider()) })
+	return out
+}
+
+// validate reports everything that is wrong with the section of an input; path is
+// the input's.
+func (i *Input) validate(path string, wrong func(path, format string, args ...any)) []error {
+	sections := i.sections()
+	if len(sections) == 0 && !i.FromFiles() {
+		keys := []string{"file", "webhook"}
+		i.each(func(key string, _ bool, _ ingest.Settings) { keys = append(keys, key) })
+		wrong(path, "reads nothing; add one of %s", strings.Join(keys, ", "))
+		return nil
+	}
+	n := i.count() + len(sections) - min(1, i.count())
+	if i.FromFiles() {
+		n++
+		sections = append(sections, section{"file", i.File.Validate})
+	}
+	if n > 1 {
+		wrong(path, "reads from more than one place; write an input for each, so that each has its own position")
+	}
+	var errs []error
+	for _, s := range sections {
+		errs = append(errs, under(path+"."+s.key, s.validate())...)
+	}
+	return errs
+}
