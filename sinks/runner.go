@@ -81,10 +81,11 @@ func NewRunner(name string, sink Sink, minimum alert.Severity, dead DeadLetter, 
 func (r *Runner) SetMinimum(minimum alert.Severity) { r.minimum.Store(minimum) }
 
 // Handle returns nil when every one of alerts is settled: durable at the sink,
-// in the dead-letter topic, or below the minimum severity. Until then it tries
-// again. The only error is that of ctx; then nothing may be committed.
+// in the dead-letter topic, below the minimum severity, or replaced by a newer
+// revision among alerts, of which the sink is given only the newest. Until then
+// it tries again. The only error is that of ctx; then nothing may be committed.
 func (r *Runner) Handle(ctx context.Context, alerts []alert.Alert) error {
-	rest := r.wanted(alerts)
+	rest := r.wanted(r.newest(alerts))
 	r.waits.Reset()
 	defer r.settled()
 	for len(rest) > 0 {
@@ -103,6 +104,28 @@ func (r *Runner) Handle(ctx context.Context, alerts []alert.Alert) error {
 	return nil
 }
 
+// newest returns the newest revision of each alert, in the order in which those
+// came: catching up, a finding and its withdrawal arrive together.
+func (r *Runner) newest(alerts []alert.Alert) []alert.Alert {
+	latest := make(map[alert.ID]int, len(alerts))
+	for i := range alerts {
+		if j, ok := latest[alerts[i].ID]; !ok || alerts[i].Revision >= alerts[j].Revision {
+			latest[alerts[i].ID] = i
+		}
+	}
+	if len(latest) == len(alerts) {
+		return alerts
+	}
+	kept := make([]alert.Alert, 0, len(latest))
+	for i := range alerts {
+		if latest[alerts[i].ID] == i {
+			kept = append(kept, alerts[i])
+		}
+	}
+	r.metrics.superseded.Add(float64(len(alerts) - len(kept)))
+	return kept
+}
+
 // wanted returns the alerts that the sink asked for.
 func (r *Runner) wanted(alerts []alert.Alert) []alert.Alert {
 	minimum, _ := r.minimum.Load().(alert.Severity)
@@ -110,18 +133,15 @@ func (r *Runner) wanted(alerts []alert.Alert) []alert.Alert {
 		return alerts
 	}
 	holder, _ := r.sink.(Holder)
-	passed := map[alert.ID]bool{}
 	var kept []alert.Alert
 	for _, a := range alerts {
 		switch {
 		case a.Severity.Rank() >= minimum.Rank():
-		case passed[a.ID]:
 		case holder != nil && holder.Holds(a.ID):
 		default:
 			r.metrics.filtered.Inc()
 			continue
 		}
-		passed[a.ID] = true
 		kept = append(kept, a)
 	}
 	return kept

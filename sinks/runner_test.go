@@ -29,6 +29,7 @@ type fake struct {
 	start   time.Time
 	held    map[alert.ID]bool
 	takes   time.Duration // of each Write
+	each    func(alert.Alert)
 }
 
 func (f *fake) Write(ctx context.Context, alerts []alert.Alert) error {
@@ -36,6 +37,9 @@ func (f *fake) Write(ctx context.Context, alerts []alert.Alert) error {
 	var ids []alert.ID
 	for _, a := range alerts {
 		ids = append(ids, a.ID)
+		if f.each != nil {
+			f.each(a)
+		}
 	}
 	f.batches = append(f.batches, ids)
 	f.at = append(f.at, time.Since(f.start))
@@ -277,10 +281,27 @@ func TestRunnerFiltersBySeverity(t *testing.T) {
 	if err := b.runner.Handle(t.Context(), batch); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([][]alert.ID{ids(high, high, held)}, b.sink.batches); diff != "" {
+	if diff := cmp.Diff([][]alert.ID{ids(held)}, b.sink.batches); diff != "" {
 		t.Errorf("an amendment of what is shown must pass whatever its severity (-want +got):\n%s", diff)
 	}
-	b.metrics(t, "stepdown_sinks_alerts_filtered_total=1")
+	b.metrics(t, "stepdown_sinks_alerts_filtered_total=2 stepdown_sinks_alerts_superseded_total=1")
+}
+
+func TestRunnerHandsOnTheNewestRevision(t *testing.T) {
+	revision := func(a alert.Alert, n uint64) alert.Alert { a.Revision = n; return a }
+	a, c, d := sinktest.Alert(1), sinktest.Alert(2), sinktest.Alert(3)
+	b := newBench(t, "")
+	var given []alert.Alert
+	b.sink.each = func(a alert.Alert) { given = append(given, a) }
+	batch := []alert.Alert{revision(a, 1), revision(c, 1), revision(a, 3), revision(d, 5), revision(a, 2), revision(c, 2), revision(d, 4)}
+	if err := b.runner.Handle(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	want := []alert.Alert{revision(a, 3), revision(d, 5), revision(c, 2)}
+	if diff := cmp.Diff(want, given); diff != "" {
+		t.Errorf("the sink is given (-want +got):\n%s", diff)
+	}
+	b.metrics(t, "stepdown_sinks_alerts_superseded_total=4 stepdown_sinks_alerts_written_total=3")
 }
 
 func TestNewRunnerRefusesAnUnknownSeverity(t *testing.T) {

@@ -25,6 +25,11 @@
 // honoured. A 429 without it is the message limit of the workspace, which
 // knocking does not lift: the sink comes back after minutes.
 //
+// Nobody is told of an edit. So an edit that raises the severity is followed by a
+// reply below the message, which is shown in the channel as well from high
+// upwards. An alert that is withdrawn before anybody saw it is not shown: while
+// history is read, findings come and go within seconds.
+//
 // A message that Slack will not take for its blocks or length is sent once more
 // as plain text: an alert must not be hidden by its decoration.
 //

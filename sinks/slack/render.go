@@ -144,6 +144,11 @@ func (r *renderer) fallback(a *alert.Alert) string {
 	return mark(a) + ": " + r.text(a.Title, maxFallback/2) + " (" + r.text(r.name(a), 100) + ", " + sinks.TierWords(a.Identity.Tier) + ")"
 }
 
+// raised is the reply below a message whose severity was another.
+func (r *renderer) raised(a *alert.Alert, was alert.Severity) string {
+	return mark(a) + ", was " + sinks.SeverityWord(was) + ": " + r.text(a.Title, maxFallback/2) + " (" + r.text(r.name(a), 100) + ", " + sinks.TierWords(a.Identity.Tier) + ")"
+}
+
 // circumstances says when, by whose word, how late and which amendment.
 func (r *renderer) circumstances(a *alert.Alert) string {
 	parts := []string{moment(a.Time, formatMoment), r.text(strings.TrimSpace(string(a.Source)+" "+a.Tenant), 100)}
@@ -402,5 +407,9 @@ const eventType = "stepdown_alert"
 // metadata names the alert in a way that people do not see, so that the message
 // can be found again.
 func metadata(a *alert.Alert) slackgo.SlackMetadata {
-	return slackgo.SlackMetadata{EventType: eventType, EventPayload: map[string]any{"alert_id": string(a.ID), "revision": a.Revision}}
+	payload := map[string]any{"alert_id": string(a.ID), "revision": a.Revision}
+	if a.State == alert.Open {
+		payload["severity"] = string(a.Severity)
+	}
+	return slackgo.SlackMetadata{EventType: eventType, EventPayload: payload}
 }

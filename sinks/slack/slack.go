@@ -74,7 +74,8 @@ func (s *Sink) Check(ctx context.Context) error {
 	})
 }
 
-// Write shows the latest revision of each of alerts.
+// Write shows the latest revision of each of alerts. One that is withdrawn before
+// it was shown is not shown.
 func (s *Sink) Write(ctx context.Context, alerts []alert.Alert) error {
 	latest := make(map[alert.ID]int, len(alerts))
 	for i := range alerts {
@@ -145,6 +146,8 @@ func (s *Sink) show(ctx context.Context, a *alert.Alert) error {
 		}
 	}
 	switch {
+	case m.TS == "" && a.State == alert.Withdrawn:
+		return nil // nobody has seen it
 	case m.TS == "":
 		return s.post(ctx, a, known)
 	case m.Revision >= a.Revision:
@@ -184,8 +187,45 @@ func (s *Sink) send(ctx context.Context, method string, a *alert.Alert, m *Messa
 	if err != nil {
 		return err
 	}
-	m.Revision = a.Revision
+	if m.Revision > 0 && a.State == alert.Open && m.Severity != "" && a.Severity.Rank() > m.Severity.Rank() {
+		// Before the revision is remembered: whoever dies in between says it twice.
+		if err := s.raise(ctx, a, *m); err != nil {
+			return err
+		}
+	}
+	m.Revision, m.Severity = a.Revision, a.Severity
+	if a.State == alert.Withdrawn {
+		m.Severity = ""
+	}
 	return s.store.Put(a.ID, *m)
+}
+
+// raise says below the message m that its severity has risen, since nobody is
+// told of an edit; in the channel too when it is high now. A channel that takes
+// no replies has the edit.
+func (s *Sink) raise(ctx context.Context, a *alert.Alert, m Message) error {
+	if err := s.messages.Wait(ctx); err != nil {
+		return err
+	}
+	options := []slackgo.MsgOption{
+		slackgo.MsgOptionPost(),
+		slackgo.MsgOptionTS(m.TS),
+		slackgo.MsgOptionText(s.render.raised(a, m.Severity), false),
+		slackgo.MsgOptionParse(false),
+		slackgo.MsgOptionDisableLinkUnfurl(),
+		slackgo.MsgOptionDisableMediaUnfurl(),
+	}
+	if a.Severity.Rank() >= alert.High.Rank() {
+		options = append(options, slackgo.MsgOptionBroadcast())
+	}
+	err := s.call(ctx, "chat.postMessage", func(api *slackgo.Client) error {
+		_, _, _, err := api.SendMessageContext(ctx, m.Channel, options...)
+		return err
+	})
+	if errors.Is(err, errRefused) || errors.Is(err, errContent) {
+		return nil // it is counted
+	}
+	return err
 }
 
 func (s *Sink) try(ctx context.Context, method string, a *alert.Alert, content message, m *Message, how slackgo.MsgOption) error {
@@ -233,7 +273,8 @@ func (s *Sink) find(ctx context.Context, id alert.ID, since time.Time) (Message,
 				continue
 			}
 			revision, _ := m.Metadata.EventPayload["revision"].(float64)
-			return Message{Channel: s.cfg.Channel, TS: m.Timestamp, Revision: uint64(max(0, revision)), At: time.Now().UTC()}, nil
+			severity, _ := m.Metadata.EventPayload["severity"].(string)
+			return Message{Channel: s.cfg.Channel, TS: m.Timestamp, Revision: uint64(max(0, revision)), Severity: alert.Severity(severity), At: time.Now().UTC()}, nil
 		}
 		params.Cursor = page.ResponseMetaData.NextCursor
 		if !page.HasMore || params.Cursor == "" {

@@ -579,3 +579,105 @@ func TestValidate(t *testing.T) {
 		})
 	}
 }
+
+func TestRaisedSeverityIsAReply(t *testing.T) {
+	severity := func(revision uint64, s alert.Severity) alert.Alert {
+		a := sinktest.Revised(sinktest.Alert(1), revision)
+		a.Severity = s
+		return a
+	}
+	for _, c := range []struct {
+		name      string
+		from, to  alert.Severity
+		reply     string // how it begins; empty for none
+		broadcast bool
+	}{
+		{"to medium", alert.Low, alert.Medium, "🟡 Medium, was Low: ", false},
+		{"to high", alert.Medium, alert.High, "🟠 High, was Medium: ", true},
+		{"to critical", alert.High, alert.Critical, "🔴 Critical, was High: ", true},
+		{"lower", alert.High, alert.Medium, "", false},
+		{"the same", alert.High, alert.High, "", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			s := b.process(t)
+			write(t, s, severity(1, c.from))
+			write(t, s, severity(2, c.to))
+			write(t, s, severity(2, c.to)) // again
+			m := b.only(t)
+			var replies []slacktest.Message
+			for _, r := range b.Messages() {
+				if r.TS != m.TS {
+					replies = append(replies, r)
+				}
+			}
+			if m.Revision != 2 {
+				t.Errorf("the message shows revision %d, want 2", m.Revision)
+			}
+			if c.reply == "" {
+				if len(replies) != 0 {
+					t.Errorf("got %d replies, want none", len(replies))
+				}
+				return
+			}
+			if len(replies) != 1 || replies[0].Thread != m.TS || replies[0].Broadcast != c.broadcast || !strings.HasPrefix(replies[0].Text, c.reply) {
+				t.Errorf("got replies %+v, want one below %s that begins %q, broadcast %v", replies, m.TS, c.reply, c.broadcast)
+			}
+		})
+	}
+}
+
+func TestReplyThatFails(t *testing.T) {
+	low, high := sinktest.Alert(1), sinktest.Revised(sinktest.Alert(1), 2)
+	low.Severity, high.Severity = alert.Low, alert.High
+	for _, c := range []struct {
+		name    string
+		failure slacktest.Failure
+		errs    bool
+		replies int // after one try more
+	}{
+		{"for the moment", slacktest.Failure{Status: 503}, true, 1},
+		{"in a channel without threads", slacktest.Failure{Error: "restricted_action_non_threadable_channel"}, false, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			s := b.process(t)
+			write(t, s, low)
+			b.Fail("chat.postMessage", c.failure)
+			if err := s.Write(t.Context(), []alert.Alert{high}); (err != nil) != c.errs {
+				t.Errorf("Write = %v, want an error: %v", err, c.errs)
+			}
+			write(t, s, high)
+			if got := len(b.Messages()) - 1; got != c.replies || b.only(t).Revision != 2 {
+				t.Errorf("got %d replies and revision %d, want %d and 2", got, b.only(t).Revision, c.replies)
+			}
+		})
+	}
+}
+
+func TestWithdrawnBeforeItWasShown(t *testing.T) {
+	b := newBench(t)
+	s := b.process(t)
+	gone := sinktest.Revised(sinktest.Alert(1), 2)
+	gone.State = alert.Withdrawn
+	write(t, s, gone)
+	if got := b.Messages(); len(got) != 0 {
+		t.Fatalf("the channel has %d messages, want none", len(got))
+	}
+	if s.Holds(gone.ID) {
+		t.Error("the sink holds what it has not shown")
+	}
+	write(t, s, sinktest.Revised(sinktest.Alert(1), 3)) // stands after all
+	if got := b.only(t); got.Revision != 3 {
+		t.Errorf("the message shows revision %d, want 3", got.Revision)
+	}
+	// What was shown by a process whose memory is lost is found and marked.
+	if err := os.Remove(filepath.Join(b.dir, "messages.jsonl")); err != nil {
+		t.Fatal(err)
+	}
+	gone.Revision = 4
+	write(t, b.process(t), gone)
+	if got := b.only(t); !strings.HasPrefix(got.Text, "✅ Withdrawn") {
+		t.Errorf("the message says %q, want it marked", got.Text)
+	}
+}

@@ -20,6 +20,9 @@ type Message struct {
 	TS string `json:"ts,omitempty"`
 	// Revision is the revision shown.
 	Revision uint64 `json:"revision,omitempty"`
+	// Severity is what it is shown with; empty where that is not known, and while
+	// it is shown as withdrawn.
+	Severity alert.Severity `json:"severity,omitempty"`
 	// At is when posting was begun.
 	At time.Time `json:"at"`
 }

@@ -66,11 +66,12 @@ func isTerminal(w io.Writer) bool {
 	return ok && (isatty.IsTerminal(f.Fd()) || isatty.IsCygwinTerminal(f.Fd()))
 }
 
-// Write prints the alerts that were not printed at this or a higher revision.
+// Write prints the alerts that were not printed at this or a higher revision,
+// except the withdrawal of what this process has not printed.
 func (s *Sink) Write(ctx context.Context, alerts []alert.Alert) error {
 	for i := range alerts {
 		a := &alerts[i]
-		if s.seen.Has(a.ID, a.Revision) {
+		if s.seen.Has(a.ID, a.Revision) || a.State == alert.Withdrawn && !s.seen.Holds(a.ID) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {

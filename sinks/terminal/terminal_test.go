@@ -125,6 +125,17 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+func TestWithdrawnBeforeItWasPrinted(t *testing.T) {
+	gone := sinktest.Revised(sinktest.Alert(1), 2)
+	gone.State = alert.Withdrawn
+	if got := render(t, terminal.DefaultConfig(), gone); got != "" {
+		t.Errorf("printed %q, want nothing", got)
+	}
+	if got := render(t, terminal.DefaultConfig(), sinktest.Alert(1), gone); !strings.Contains(got, "WITHDRAWN") {
+		t.Errorf("printed %q, want the withdrawal of what was printed", got)
+	}
+}
+
 func TestColourOnlyRepeatsWords(t *testing.T) {
 	cfg := terminal.DefaultConfig()
 	cfg.Color = "always"

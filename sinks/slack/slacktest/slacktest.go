@@ -23,6 +23,10 @@ type Message struct {
 	// AlertID and Revision are from the metadata.
 	AlertID  string
 	Revision uint64
+	// Thread is the TS of the message that it replies to, empty for none;
+	// Broadcast says that the reply is in the channel, too.
+	Thread    string
+	Broadcast bool
 	// Edits is how often it was updated.
 	Edits int
 	// At is when it was posted.
@@ -211,7 +215,7 @@ func (s *Server) perform(method string, r *http.Request) object {
 }
 
 func (s *Server) post(r *http.Request) object {
-	m := Message{TS: s.nextTS(), At: time.Now()}
+	m := Message{TS: s.nextTS(), At: time.Now(), Thread: r.Form.Get("thread_ts"), Broadcast: r.Form.Get("reply_broadcast") == "true"}
 	if code, why := m.take(r); code != "" {
 		return rejected(code, why)
 	}
@@ -257,7 +261,7 @@ func (s *Server) history(r *http.Request) object {
 	page := []object{}
 	more, index := false, 0
 	for _, m := range slices.Backward(s.messages) {
-		if m.TS <= r.Form.Get("oldest") {
+		if m.TS <= r.Form.Get("oldest") || m.Thread != "" && !m.Broadcast {
 			continue
 		}
 		if index++; index <= skip {
