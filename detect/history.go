@@ -1,103 +1,53 @@
 package detect
 
 import (
-	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"slices"
 	"time"
 
-	"github.com/goccy/go-json"
-
 	"stepdown/detect/alert"
 	"stepdown/detect/ledger"
-	"stepdown/detect/rule"
 	"stepdown/ingest/event"
 )
 
-// stateVersion is the version of an encoded history.
-const stateVersion = 1
+// stateVersion is the version of an encoded history, its first byte.
+const stateVersion = 2
 
-// Bounds of one history. With those of ledger they keep an encoded history below
-// the million bytes that a Kafka message may have.
+// Bounds of one history.
 const (
+	// maxCore is what base, window and what is remembered may take encoded.
+	maxCore = 4 << 10
+	// maxWindowBytes is the part of it that the window may take.
+	maxWindowBytes = 2816
 	// maxRemembered caps the ids of final events that are kept to know a redelivery.
-	maxRemembered = 256
-	// maxWindowBytes caps the events of a window, by the estimate of trim.
-	maxWindowBytes = 256 << 10
-	// maxBodyBytes caps the encoded alerts that are kept to amend or withdraw them.
+	maxRemembered = 32
+	// maxBodyBytes caps the encoded alerts that are kept to amend or withdraw them,
+	// which comes on top: there are some only while findings are young.
 	maxBodyBytes = 192 << 10
 	// maxEmissions caps what is known of alerts that were handed on.
-	maxEmissions = 256
+	maxEmissions = 128
 )
-
-// entry is one event of the window, trimmed.
-type entry struct {
-	event event.Event
-	// hash is of the event's source, tenant and id, size what trim estimates.
-	hash uint64
-	size int
-	// quiet: when it was last folded, no rule had anything to say.
-	quiet bool
-}
-
-func newEntry(e *event.Event) *entry {
-	n := &entry{event: *e}
-	n.size = trim(&n.event)
-	n.hash = hashOf(&n.event)
-	return n
-}
-
-// hashOf is FNV-1a over what makes an event unique.
-func hashOf(e *event.Event) uint64 {
-	h := uint64(14695981039346656037)
-	for _, s := range [...]string{string(e.Source), e.Tenant, e.ID} {
-		for i := range len(s) {
-			h = (h ^ uint64(s[i])) * 1099511628211
-		}
-		h = (h ^ 0xff) * 1099511628211
-	}
-	return h
-}
-
-// before orders events by time, and by what makes them unique among equals.
-func (n *entry) before(o *entry) bool {
-	return cmp.Or(n.event.Time.Compare(o.event.Time), cmp.Compare(n.event.Source, o.event.Source),
-		cmp.Compare(n.event.Tenant, o.event.Tenant), cmp.Compare(n.event.ID, o.event.ID)) < 0
-}
-
-// says reports whether o says the same as n.
-func (n *entry) says(o *entry) bool {
-	a, b := n.event, o.event
-	a.Observed, a.Ingested, b.Observed, b.Ingested = a.Time, a.Time, b.Time, b.Time
-	x, err := event.Encode(nil, &a)
-	if err != nil {
-		return false // cannot be: it was decoded, or trimmed
-	}
-	y, err := event.Encode(nil, &b)
-	return err == nil && bytes.Equal(x, y)
-}
 
 // judgement is what a ledger says of one finding: that it stands, in these words,
 // or nothing.
 type judgement struct {
-	Hash uint64 `json:"hash,omitempty"`
+	Hash uint64
 	// ReadyAt is when it may be handed on; zero for at once.
-	ReadyAt time.Time `json:"ready_at,omitzero"`
+	ReadyAt time.Time
 	// Withdrawn: it does not stand, or not yet.
-	Withdrawn bool `json:"withdrawn,omitempty"`
-	// Body is the alert; of a withdrawn one as it was before. It is nil when the
-	// finding is final, and when there never was one.
-	Body *alert.Alert `json:"body,omitempty"`
-	// Size is what Body takes in an encoded history.
-	Size int `json:"size,omitempty"`
+	Withdrawn bool
+	// Body is the encoded alert; of a withdrawn one as it was before. It is nil when
+	// the finding is final, and when there never was one.
+	Body []byte
 }
 
 // finding is a judgement of the present fold.
 type finding struct {
 	id alert.ID
+	// at is the event time of the finding.
+	at time.Time
 	judgement
 }
 
@@ -107,100 +57,80 @@ func (j *judgement) same(o *judgement) bool {
 
 // emission is what was and may still be said about one finding.
 type emission struct {
-	ID alert.ID `json:"id"`
+	ID alert.ID
 	// Revision counts the judgements, handed on or not: it is a function of the
 	// identity's events alone. So a repeat after a crash gives the same content the
 	// same number, however far the shard's clock is.
-	Revision uint64 `json:"revision"`
+	Revision uint64
 	// Floor is where Revision began.
-	Floor uint64 `json:"floor,omitempty"`
+	Floor uint64
 	// Said: a revision was handed on.
-	Said bool `json:"said,omitempty"`
+	Said bool
 	// Time is the event time of the finding.
-	Time time.Time `json:"time,omitzero"`
+	Time time.Time
 	// Now is what head says.
-	Now judgement `json:"now"`
+	Now judgement
 	// Settled: base says what Now says. Otherwise Base is what base says.
-	Settled bool       `json:"settled,omitempty"`
-	Base    *judgement `json:"base,omitempty"`
+	Settled bool
+	Base    *judgement
 }
 
-// history is everything that is kept of one identity.
+// waits reports whether m is to be handed on when it has settled.
+func (m *emission) waits() bool { return !m.Said && !m.Now.Withdrawn && m.Now.Body != nil }
+
+// bodySize is what the bodies of m take in an encoded history.
+func (m *emission) bodySize() int {
+	n := len(m.Now.Body)
+	if m.Base != nil {
+		n += len(m.Base.Body)
+	}
+	return n
+}
+
+// history is everything that is kept of one identity, decoded. Its memory is used
+// again for another one.
 type history struct {
-	base   *ledger.Ledger
+	// number is that of the identity in the store.
+	number uint32
+	key    event.Key
+	// head is the fold of base and window, if folded; rules numbers the rules that
+	// it was folded with.
+	base, head ledger.Ledger
+	folded     bool
+	rules      uint16
+
 	window []*entry
-	// bytes is the sum of the sizes in window.
+	// bytes is not less than what window takes encoded.
 	bytes int
-	// head is nil until the first event after a restore, and set are the rules
-	// that it was folded with.
-	head *ledger.Ledger
-	set  *rule.Set
 	// remembered are hashes of the ids of events that left the window.
-	remembered []uint64
+	remembered []uint32
 	emissions  []emission
 	// floor is the highest revision of an alert that emissions no longer knows.
 	floor uint64
 	// offset of the last event of the partition that was applied, -1 for none.
 	offset int64
-	dirty  bool
+
+	// open: it is of an identity; changed since it was encoded.
+	open, changed bool
+	// used since the last look for one to encode.
+	used bool
+	// texts are in space or in data, which was decoded.
+	space ledger.Texts
+	data  []byte
 }
 
-func newHistory() *history {
-	return &history{base: &ledger.Ledger{}, head: &ledger.Ledger{}, offset: -1}
-}
-
-// storedHistory is the encoding of a history. Head is not stored: it is the fold
-// of the rest.
-type storedHistory struct {
-	Version    int            `json:"v"`
-	Offset     int64          `json:"offset"`
-	Newest     time.Time      `json:"newest,omitzero"` // event of the partition
-	Base       *ledger.Ledger `json:"base"`
-	Window     []storedEntry  `json:"window,omitempty"`
-	Remembered []uint64       `json:"remembered,omitempty"`
-	Emissions  []emission     `json:"emissions,omitempty"`
-	Floor      uint64         `json:"floor,omitempty"`
-}
-
-type storedEntry struct {
-	Event *event.Event `json:"event"`
-}
-
-// encode also keeps the time of the newest event of the partition.
-func (h *history) encode(newest time.Time) ([]byte, error) {
-	s := storedHistory{Version: stateVersion, Offset: h.offset, Newest: newest, Base: h.base,
-		Remembered: h.remembered, Emissions: h.emissions, Floor: h.floor}
-	for _, n := range h.window {
-		s.Window = append(s.Window, storedEntry{Event: &n.event})
-	}
-	b, err := json.MarshalWithOption(s, json.DisableHTMLEscape())
-	if err != nil {
-		return nil, fmt.Errorf("encode ledger: %w", err)
-	}
-	return b, nil
-}
-
-func decodeHistory(data []byte) (*history, time.Time, error) {
-	var s storedHistory
-	if err := json.Unmarshal(data, &s); err != nil {
-		return nil, time.Time{}, fmt.Errorf("decode ledger: %w", err)
-	}
-	if s.Version != stateVersion {
-		return nil, time.Time{}, fmt.Errorf("decode ledger: version %d, this build reads %d", s.Version, stateVersion)
-	}
-	if s.Base == nil {
-		s.Base = &ledger.Ledger{}
-	}
-	h := &history{base: s.Base, remembered: s.Remembered, emissions: s.Emissions, floor: s.Floor, offset: s.Offset}
-	for _, w := range s.Window {
-		if w.Event == nil {
-			return nil, time.Time{}, errors.New("decode ledger: a window entry without event")
-		}
-		n := newEntry(w.Event)
-		h.window = append(h.window, n)
-		h.bytes += n.size
-	}
-	return h, s.Newest, nil
+// empty makes h that of an identity of which nothing is known, and keeps its
+// memory. Its entries are the caller's.
+func (h *history) empty() {
+	h.base.Reset()
+	h.base.Keep(&h.space)
+	h.space.Reset()
+	h.folded, h.changed, h.rules = false, false, 0
+	h.window, h.bytes = h.window[:0], 0
+	h.remembered, h.floor, h.offset = h.remembered[:0], 0, -1
+	clear(h.emissions)
+	h.emissions = h.emissions[:0]
+	h.head.CopyFrom(&h.base)
 }
 
 // last is the time of the newest event.
@@ -214,9 +144,12 @@ func (h *history) last() time.Time {
 // find returns the index of the same record in the window, -1 when it is not
 // there.
 func (h *history) find(n *entry) int {
-	return slices.IndexFunc(h.window, func(o *entry) bool {
-		return o.hash == n.hash && o.event.ID == n.event.ID && o.event.Source == n.event.Source && o.event.Tenant == n.event.Tenant
-	})
+	for i, o := range h.window {
+		if o.hash == n.hash && o.same(n) {
+			return i
+		}
+	}
+	return -1
 }
 
 // insert puts n where it belongs and returns whether it is now the last.
@@ -230,17 +163,15 @@ func (h *history) insert(n *entry) bool {
 	return i == len(h.window)-1
 }
 
-// remove takes the i-th entry out of the window.
-func (h *history) remove(i int) {
-	h.bytes -= h.window[i].size
-	h.window = slices.Delete(h.window, i, i+1)
-}
+// remove takes the i-th entry out of the window. What it shares with others stays
+// counted.
+func (h *history) remove(i int) { h.window = slices.Delete(h.window, i, i+1) }
 
 func (h *history) remember(n *entry) {
-	if len(h.remembered) == maxRemembered {
-		h.remembered = slices.Delete(h.remembered, 0, 1)
+	if len(h.remembered) >= maxRemembered {
+		h.remembered = append(h.remembered[:0], h.remembered[1:]...)
 	}
-	h.remembered = append(h.remembered, n.hash)
+	h.remembered = append(h.remembered, uint32(n.hash))
 }
 
 // emission returns what is known of the alert, nil for nothing; with begin it
@@ -258,28 +189,151 @@ func (h *history) emission(id alert.ID, begin bool) *emission {
 	return &h.emissions[i]
 }
 
-// waits reports whether m is to be handed on when it has settled.
-func (m *emission) waits() bool { return !m.Said && !m.Now.Withdrawn && m.Now.Body != nil }
-
-// bodySize is what the bodies of m take in an encoded history.
-func (m *emission) bodySize() int {
-	n := m.Now.Size
-	if m.Base != nil {
-		n += m.Base.Size
+// encode writes h. newest is the time of the newest event of the partition. It
+// returns how much base had to forget for maxCore.
+func (h *history) encode(w *ledger.Writer, newest time.Time) (shed int) {
+	for {
+		w.Reset()
+		w.Byte(stateVersion)
+		w.Int(h.offset)
+		w.Time(newest)
+		h.base.Encode(w)
+		w.Uint(uint64(len(h.window)))
+		h.encodeWindow(w)
+		w.Uint(uint64(len(h.remembered)))
+		for _, hash := range h.remembered {
+			w.Fixed32(hash)
+		}
+		over := len(w.Bytes()) - maxCore
+		if over <= 0 {
+			break
+		}
+		before := shed
+		for ; over > 0 && h.base.Shed(); over -= 64 {
+			shed++
+		}
+		if shed == before {
+			break // the window alone; its bound is that of maxWindowBytes
+		}
 	}
-	return n
+	w.Uint(h.floor)
+	w.Uint(uint64(len(h.emissions)))
+	for i := range h.emissions {
+		h.emissions[i].encode(w)
+	}
+	return shed
 }
 
-// hashBody is a hash of what an alert says, without revision and without when
-// records were read or the alert was handed on, and the size of its encoding.
-func hashBody(a *alert.Alert) (uint64, int, error) {
+func (h *history) encodeWindow(w *ledger.Writer) {
+	var before *event.Event
+	for _, n := range h.window {
+		n.encode(w, before)
+		before = &n.event
+	}
+}
+
+// The flags of an encoded emission. They are part of the encoding.
+const (
+	emissionSaid = 1 << iota
+	emissionSettled
+	emissionBase
+)
+
+func (m *emission) encode(w *ledger.Writer) {
+	var flags uint64
+	if m.Said {
+		flags |= emissionSaid
+	}
+	if m.Settled {
+		flags |= emissionSettled
+	}
+	if m.Base != nil {
+		flags |= emissionBase
+	}
+	w.Uint(flags)
+	w.Text(string(m.ID))
+	w.Uint(m.Revision)
+	w.Uint(m.Floor)
+	w.Time(m.Time)
+	m.Now.encode(w)
+	if m.Base != nil {
+		m.Base.encode(w)
+	}
+}
+
+func (j *judgement) encode(w *ledger.Writer) {
+	w.Bool(j.Withdrawn)
+	w.Fixed(j.Hash)
+	w.Time(j.ReadyAt)
+	w.Blob(j.Body)
+}
+
+// decode reads what encode wrote, in the memory that h has. What the caller takes
+// of entries is from free. It returns the time of the newest event of the
+// partition. h aliases data.
+func (h *history) decode(r *ledger.Reader, key event.Key, data []byte, free func() *entry) (time.Time, error) {
+	h.space.Reset()
+	r.Reset(data, &h.space)
+	h.key = key
+	if v := r.Byte(); r.Err() == nil && v != stateVersion {
+		return time.Time{}, fmt.Errorf("decode ledger: version %d, this build reads up to %d", v, stateVersion)
+	}
+	h.offset = r.Int()
+	newest := r.Time()
+	h.base.Decode(r)
+	before := r.Left()
+	var last *entry
+	for range r.Count() {
+		n := free()
+		n.decode(r, last, key)
+		h.window = append(h.window, n)
+		last = n
+	}
+	h.bytes = before - r.Left()
+	for range r.Count() {
+		h.remembered = append(h.remembered, r.Fixed32())
+	}
+	h.floor = r.Uint()
+	for range r.Count() {
+		flags := r.Uint()
+		m := emission{ID: alert.ID(r.Text()), Revision: r.Uint(), Floor: r.Uint(), Time: r.Time(), Now: decodeJudgement(r),
+			Said: flags&emissionSaid != 0, Settled: flags&emissionSettled != 0}
+		if flags&emissionBase != 0 {
+			base := decodeJudgement(r)
+			m.Base = &base
+		}
+		if !m.Settled && m.Base == nil {
+			return time.Time{}, errors.New("decode ledger: a finding without what it rests on")
+		}
+		h.emissions = append(h.emissions, m)
+	}
+	if err := r.End(); err != nil {
+		return time.Time{}, fmt.Errorf("decode ledger: %w", err)
+	}
+	return newest, nil
+}
+
+func decodeJudgement(r *ledger.Reader) judgement {
+	j := judgement{Withdrawn: r.Bool(), Hash: r.Fixed(), ReadyAt: r.Time(), Body: r.Blob()}
+	if len(j.Body) == 0 {
+		j.Body = nil
+	}
+	return j
+}
+
+// encodeBody returns the encoding of an alert and a hash of what it says, without
+// when its records were read.
+func encodeBody(a *alert.Alert) (body []byte, hash uint64, err error) {
 	c := *a
 	c.Revision, c.Observed, c.Emitted = 0, time.Time{}, time.Time{}
 	b, err := alert.Encode(&c)
 	if err != nil {
-		return 0, 0, err
+		return nil, 0, err
 	}
 	h := fnv.New64a()
 	_, _ = h.Write(b)
-	return h.Sum64(), len(b), nil
+	// The revision is that of when it is handed on; no alert is valid without one.
+	c.Revision, c.Observed = 1, a.Observed
+	body, err = alert.Encode(&c)
+	return body, h.Sum64(), err
 }

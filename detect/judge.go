@@ -19,9 +19,10 @@ const evidenceSpan = ledger.DetailSpan
 // maxEvidence caps the evidence of one alert.
 const maxEvidence = 10
 
-// step folds e into l, lets the rules speak, and returns whether that changed the
+// step folds n into l, lets the rules speak, and returns whether that changed the
 // findings of l. What they say is put down there and in s.found.
-func (s *Shard) step(l *ledger.Ledger, e *event.Event) bool {
+func (s *Shard) step(l *ledger.Ledger, n *entry) bool {
+	e := &n.event
 	attempt := l.Apply(e)
 	in := rule.Input{Event: e, Ledger: l, Attempt: attempt}
 	spoke := false
@@ -65,7 +66,7 @@ func (s *Shard) judge(r *rule.Rule, in rule.Input) bool {
 			return false
 		}
 		f.Withdrawn = true
-		s.put(finding{alert.NewID(r.ID, e.Key, f.Anchor), judgement{Withdrawn: true}})
+		s.put(finding{id: alert.NewID(r.ID, e.Key, f.Anchor), judgement: judgement{Withdrawn: true}})
 		return true
 	}
 	at := e.Time
@@ -94,17 +95,17 @@ func (s *Shard) judge(r *rule.Rule, in rule.Input) bool {
 	l.Find(ledger.Finding{Rule: r.ID, Anchor: v.Anchor, Severity: string(v.Severity), By: v.By, Time: at})
 	id := alert.NewID(r.ID, e.Key, v.Anchor)
 	body := s.alert(r, in, &v, id, at)
-	hash, size, err := hashBody(body)
+	data, hash, err := encodeBody(body)
 	if err != nil {
 		s.fails(r)
 		return true
 	}
-	j := judgement{Hash: hash, Body: body, Size: size}
+	j := judgement{Hash: hash, Body: data}
 	if a := in.Attempt; a != nil && r.PerAttempt() && (a.Best().Rank() <= event.MethodPassword.Rank() || a.Pending()) {
 		// The factor is not stated yet; later records may tell of a better one.
 		j.ReadyAt = a.Succeeded.Add(s.engine.config.settle(e.Source))
 	}
-	s.put(finding{id, j})
+	s.put(finding{id, at, j})
 	return true
 }
 
@@ -152,7 +153,10 @@ func (s *Shard) alert(r *rule.Rule, in rule.Input, v *rule.Verdict, id alert.ID,
 		a.Method = attempt.Best()
 		a.Endpoint = endpointOf(attempt.Place)
 		a.UserAgent = event.UserAgent{Browser: attempt.Place.Browser, OS: attempt.Place.OS}
-		a.App = attempt.App
+		a.App = nil
+		if app := attempt.App; app != (event.App{}) {
+			a.App = &app
+		}
 		a.SessionID = attempt.Session
 	}
 	if strongest := l.Strongest(e.Source); strongest != nil {
@@ -243,7 +247,7 @@ func evidence(l *ledger.Ledger, e *event.Event, attempt *ledger.Attempt) []alert
 			continue
 		}
 		out = append(out, alert.Evidence{EventID: r.EventID, Source: r.Source, Time: r.Time, Kind: r.Kind,
-			Action: r.Action, Outcome: r.Outcome, Summary: r.Summary})
+			Action: r.Action, Outcome: r.Outcome, Summary: r.Summary()})
 	}
 	slices.SortStableFunc(out, func(a, b alert.Evidence) int {
 		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.EventID, b.EventID))

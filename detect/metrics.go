@@ -7,7 +7,8 @@ import (
 
 // metrics are those of all shards of a process.
 type metrics struct {
-	events     *prometheus.CounterVec
+	placed     [placements]prometheus.Counter
+	forgotten  prometheus.Counter
 	refolds    prometheus.Counter
 	overflows  prometheus.Counter
 	alerts     *prometheus.CounterVec
@@ -16,23 +17,35 @@ type metrics struct {
 	identities prometheus.Gauge
 }
 
-// The placements are the values of the label of stepdown_detect_events_total.
+// placement is how an event was placed, the label of stepdown_detect_events_total.
+type placement int
+
+// The placements.
 const (
-	placedInOrder   = "in_order"
-	placedLate      = "late"
-	placedDuplicate = "duplicate"
-	placedRewritten = "rewritten"
-	placedTooLate   = "too_late"
-	placedApplied   = "already_applied"
+	placedInOrder placement = iota
+	placedLate
+	placedDuplicate
+	placedRewritten
+	placedTooLate
+	placedApplied
+	placements
 )
+
+func (p placement) String() string {
+	return [...]string{"in_order", "late", "duplicate", "rewritten", "too_late", "already_applied"}[p]
+}
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	f := promauto.With(reg)
-	return &metrics{
-		events: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "stepdown_detect_events_total",
-			Help: "Events by how they were placed: in_order, late (within the lateness), rewritten, duplicate, too_late, already_applied (read again after a restart).",
-		}, []string{"placement"}),
+	events := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "stepdown_detect_events_total",
+		Help: "Events by how they were placed: in_order, late (within the lateness), rewritten, duplicate, too_late, already_applied (read again after a restart).",
+	}, []string{"placement"})
+	m := &metrics{
+		forgotten: f.NewCounter(prometheus.CounterOpts{
+			Name: "stepdown_detect_ledger_evictions_total",
+			Help: "Entries that ledgers forgot because an identity's state had reached its bound in bytes.",
+		}),
 		refolds: f.NewCounter(prometheus.CounterOpts{
 			Name: "stepdown_detect_refolds_total",
 			Help: "Windows that were folded again for a late or rewritten event.",
@@ -58,4 +71,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Identities held in memory by the shards of this process.",
 		}),
 	}
+	// Made once: a look-up by label for every event would cost more than placing it.
+	for p := range placements {
+		m.placed[p] = events.WithLabelValues(p.String())
+	}
+	return m
 }

@@ -16,15 +16,31 @@ import (
 // maxRuleErrors is how often a rule may fail in a shard before it is left out.
 const maxRuleErrors = 100
 
+// maxHot is how many histories are kept decoded. Under a skewed load these are the
+// identities of half of the events and of nearly all events with long windows.
+const maxHot = 1024
+
+// renewRoom is how little room for texts makes a decoded history be encoded and
+// decoded again: it then has only the texts that it uses.
+const renewRoom = 1 << 10
+
 // Shard is the ledgers of one partition. One goroutine uses it.
 type Shard struct {
 	engine    *Engine
 	set       *rule.Set
 	evaluator *rule.Evaluator
 	errors    map[string]int
+	// rules numbers the rules that set is, from 1.
+	rules uint16
 
-	identities map[event.Key]*history
-	dirty      []event.Key
+	// store has every history as it was last encoded. Some are decoded: those in
+	// hot, which take the places of each other, round and round.
+	store  *store
+	hot    []*history
+	hand   int
+	maxHot int
+	// dirty are the identities that Dirty has to yield.
+	dirty []uint32
 	// newest is the time of the newest event that was read: a function of the log,
 	// so that what an event says at once it says at once in every reading. clock
 	// is that, or further where nothing was read for a while.
@@ -37,43 +53,161 @@ type Shard struct {
 	// that it is for.
 	found   []finding
 	placing *entry
+
+	writer  *ledger.Writer
+	measure *ledger.Writer
+	reader  *ledger.Reader
+	keeper  keeper
+	entries []*entry // unused ones
+	// restored is what Restore read last.
+	restored history
 }
 
 // NewShard returns an empty shard.
 func NewShard(e *Engine) *Shard {
-	return &Shard{engine: e, identities: map[event.Key]*history{}, errors: map[string]int{}}
+	s := &Shard{engine: e, errors: map[string]int{}, store: newStore(), maxHot: maxHot,
+		writer: ledger.NewWriter(), measure: ledger.NewWriter(), reader: ledger.NewReader()}
+	s.keeper.words = s.writer
+	return s
 }
 
 // Apply takes one event of the partition. offset orders the partition's events
 // and makes a repeat after a restart harmless: an identity skips what it has
-// applied. e must be valid and is not kept, but what it points at is, and must
-// not change afterwards. An error means that no ledger can take e; nothing was
-// applied.
+// applied. e must be valid; neither it nor what it points at is kept. An error
+// means that no ledger can take e; nothing was applied.
 func (s *Shard) Apply(e *event.Event, offset int64) error {
 	if !foldable(e) {
 		return fmt.Errorf("apply event %s: it is not valid", e.ID)
 	}
 	s.takeRules()
-	h := s.identities[e.Key]
-	if h == nil {
-		h = newHistory()
-		h.set = s.set
-		s.identities[e.Key] = h
-		s.engine.metrics.identities.Inc()
+	h, err := s.open(s.store.number(e.Key))
+	if err != nil {
+		return err
 	}
 	if offset <= h.offset {
-		s.engine.metrics.events.WithLabelValues(placedApplied).Inc()
+		s.engine.metrics.placed[placedApplied].Inc()
 		return nil
 	}
-	if h.head == nil || h.set != s.set {
-		s.fold(e.Key, h)
+	switch {
+	case h.rules != s.rules:
+		s.fold(h)
+	case !h.folded:
+		s.refold(h)
 	}
-	placement := s.place(h, newEntry(e))
+	placement := s.place(h, e)
 	h.offset = offset
-	s.engine.metrics.events.WithLabelValues(placement).Inc()
-	s.markDirty(e.Key, h)
+	s.engine.metrics.placed[placement].Inc()
+	s.change(h)
 	s.tick(e.Time)
 	return nil
+}
+
+// open returns the decoded history of an identity.
+func (s *Shard) open(n uint32) (*history, error) {
+	if i := s.store.refs[n].hot; i > 0 {
+		h := s.hot[i-1]
+		h.used = true
+		if room := h.space.Room(); room > 0 && room < renewRoom {
+			s.close(h)
+			return h, s.load(h, n, int(i-1))
+		}
+		return h, nil
+	}
+	i, h := s.claim()
+	return h, s.load(h, n, i)
+}
+
+// claim returns an unused place among the decoded histories, and the history
+// whose memory is to be used there.
+func (s *Shard) claim() (int, *history) {
+	if len(s.hot) < s.maxHot {
+		h := &history{}
+		s.hot = append(s.hot, h)
+		return len(s.hot) - 1, h
+	}
+	for {
+		i := s.hand
+		s.hand = (s.hand + 1) % len(s.hot)
+		h := s.hot[i]
+		if h.used {
+			h.used = false
+			continue
+		}
+		s.close(h)
+		return i, h
+	}
+}
+
+// close encodes h, if need be, and leaves its memory to another one.
+func (s *Shard) close(h *history) {
+	if !h.open {
+		return
+	}
+	s.save(h)
+	s.store.refs[h.number].hot = 0
+	s.entries = append(s.entries, h.window...)
+	h.window = h.window[:0]
+	h.open = false
+}
+
+// save encodes h where it has changed.
+func (s *Shard) save(h *history) {
+	if !h.changed {
+		return
+	}
+	if shed := h.encode(s.writer, s.newest); shed > 0 {
+		s.engine.metrics.forgotten.Add(float64(shed))
+	}
+	s.store.put(h.number, h.key, s.writer.Bytes())
+	s.store.refs[h.number].rules = h.rules
+	h.changed = false
+}
+
+// load decodes the history of an identity into h, at place i of hot.
+func (s *Shard) load(h *history, n uint32, i int) error {
+	key, record := s.store.slot(n)
+	h.empty()
+	h.number, h.used, h.open = n, true, true
+	s.store.refs[n].hot = uint16(i + 1)
+	// The store may move what it holds; texts are in memory of h's own.
+	h.data = append(append(h.data[:0], key...), record...)
+	name := event.Key(ledger.TextOf(h.data[:len(key)]))
+	if len(record) == 0 {
+		h.key, h.rules, h.folded = name, s.rules, true
+		if s.store.refs[n].kept == keptNowhere {
+			s.store.begin(n)
+			s.engine.metrics.identities.Inc()
+		}
+		return nil
+	}
+	h.rules = s.store.refs[n].rules
+	if _, err := h.decode(s.reader, name, h.data[len(key):], s.entry); err != nil {
+		return fmt.Errorf("identity %s: %w", name, err) // cannot be: it was read when it came
+	}
+	h.space.Reserve(2 * renewRoom)
+	return nil
+}
+
+// entry returns one to be filled.
+func (s *Shard) entry() *entry {
+	if n := len(s.entries); n > 0 {
+		e := s.entries[n-1]
+		s.entries = s.entries[:n-1]
+		return e
+	}
+	return &entry{}
+}
+
+// release leaves the memory of n to another one.
+func (s *Shard) release(n *entry) { s.entries = append(s.entries, n) }
+
+// change marks that h is other than what is encoded and published.
+func (s *Shard) change(h *history) {
+	h.changed = true
+	if r := &s.store.refs[h.number]; !r.unpublished {
+		r.unpublished = true
+		s.dirty = append(s.dirty, h.number)
+	}
 }
 
 // foldable reports whether e has what a ledger looks at without asking; every
@@ -81,33 +215,46 @@ func (s *Shard) Apply(e *event.Event, offset int64) error {
 func foldable(e *event.Event) bool {
 	switch e.Kind {
 	case event.ConsentGrant, event.ConsentRevoke:
-		return e.Key != "" && e.Consent != nil
+		return validKey(e.Key) && e.Consent != nil
 	case event.RoleChange:
-		return e.Key != "" && e.Role != nil
+		return validKey(e.Key) && e.Role != nil
 	}
-	return e.Key != ""
+	return validKey(e.Key)
 }
 
-// place puts n into h and judges what that changes.
-func (s *Shard) place(h *history, n *entry) string {
-	key := n.event.Key
+func validKey(key event.Key) bool { return key != "" && len(key) <= event.MaxIDLen }
+
+// place puts e into h and judges what that changes.
+func (s *Shard) place(h *history, e *event.Event) placement {
+	n := s.entry()
+	var before *event.Event
+	if len(h.window) > 0 {
+		before = &h.window[len(h.window)-1].event
+	}
+	s.keeper.space = &h.space
+	n.take(e, &s.keeper, before)
+	n.event.Key = h.key
 	cut := h.last().Add(-s.engine.config.Lateness)
-	placement := placedLate
+	placed := placedLate
 	if i := h.find(n); i >= 0 {
 		old := h.window[i]
 		// A redelivery says nothing new. Of two versions the one that was
 		// observed later holds, whichever comes first; read at the same moment,
 		// the one that was written later.
 		if n.event.Observed.Before(old.event.Observed) {
+			s.release(n)
 			return placedDuplicate
 		}
-		if old.says(n) {
+		if old.says(n, s.measure) {
 			old.event.Observed = n.event.Observed
+			s.release(n)
 			return placedDuplicate
 		}
 		h.remove(i)
-		placement = placedRewritten
-	} else if slices.Contains(h.remembered, n.hash) {
+		defer s.release(old)
+		placed = placedRewritten
+	} else if slices.Contains(h.remembered, uint32(n.hash)) {
+		s.release(n)
 		return placedDuplicate
 	}
 	if n.event.Time.Before(cut) || n.event.Time.Before(h.base.Last) {
@@ -115,36 +262,52 @@ func (s *Shard) place(h *history, n *entry) string {
 		// counts, and it is judged by what is known of the time before the window.
 		s.rebase(h, n, true)
 		h.remember(n)
-		placement = placedTooLate
-	} else if h.insert(n) && placement != placedRewritten {
+		defer s.release(n)
+		placed = placedTooLate
+	} else if h.insert(n) && placed != placedRewritten {
 		s.found, s.placing = s.found[:0], n
-		n.quiet = !s.step(h.head, &n.event)
-		s.settle(key, h, false)
+		n.quiet = !s.step(&h.head, n)
+		s.settle(h, false)
 		s.finalize(h)
 		return placedInOrder
 	}
 	s.engine.metrics.refolds.Inc()
 	s.placing = n
-	s.fold(key, h)
-	return placement
+	s.fold(h)
+	return placed
 }
 
 // fold computes head anew and compares what the rules say with what was said.
-func (s *Shard) fold(key event.Key, h *history) {
+func (s *Shard) fold(h *history) {
 	s.found = s.found[:0]
-	h.head, h.set = h.base.Clone(), s.set
+	h.head.CopyFrom(&h.base)
+	h.folded, h.rules = true, s.rules
 	for _, n := range h.window {
-		n.quiet = !s.step(h.head, &n.event)
+		n.quiet = !s.step(&h.head, n)
 	}
-	s.settle(key, h, true)
+	s.settle(h, true)
 	s.finalize(h)
+}
+
+// refold computes the head that h had, with the same rules, when it was encoded.
+func (s *Shard) refold(h *history) {
+	h.head.CopyFrom(&h.base)
+	h.folded = true
+	s.placing = nil
+	for _, n := range h.window {
+		if n.quiet {
+			h.head.Apply(&n.event) // no rule had anything to say
+		} else {
+			s.step(&h.head, n)
+		}
+	}
 }
 
 // rebase folds n into base, and takes down what base says now. A finding that
 // nobody knows of begins only when fresh.
 func (s *Shard) rebase(h *history, n *entry, fresh bool) {
 	s.found = s.found[:0]
-	s.step(h.base, &n.event)
+	s.step(&h.base, n)
 	for i := range s.found {
 		f := &s.found[i]
 		if m := h.emission(f.id, fresh && !f.Withdrawn); m != nil {
@@ -164,7 +327,7 @@ func (s *Shard) finalize(h *history) {
 	for len(h.window) > 0 {
 		n := h.window[0]
 		final := n.event.Time.Before(cut)
-		if !final && len(h.window) <= s.engine.config.WindowEvents && h.bytes <= maxWindowBytes {
+		if !final && len(h.window) <= s.engine.config.WindowEvents && (h.bytes <= maxWindowBytes || s.fits(h)) {
 			break
 		}
 		if !final {
@@ -178,8 +341,17 @@ func (s *Shard) finalize(h *history) {
 		}
 		h.remember(n)
 		h.remove(0)
+		s.release(n)
 	}
 	s.forget(h, cut.Add(-ledger.AttemptSpan))
+}
+
+// fits measures the window, and reports whether it is within its bound.
+func (s *Shard) fits(h *history) bool {
+	s.measure.Reset()
+	h.encodeWindow(s.measure)
+	h.bytes = len(s.measure.Bytes())
+	return h.bytes <= maxWindowBytes
 }
 
 // forget drops the bodies of findings from before since that base agrees with: a
@@ -190,7 +362,7 @@ func (s *Shard) forget(h *history, since time.Time) {
 	for i := range h.emissions {
 		m := &h.emissions[i]
 		if m.Settled && m.Time.Before(since) {
-			s.close(m)
+			s.finish(m)
 		}
 		size += m.bodySize()
 	}
@@ -200,7 +372,7 @@ func (s *Shard) forget(h *history, since time.Time) {
 	for i := 0; i < len(h.emissions) && (size > maxBodyBytes || len(h.emissions)-i > maxEmissions); i++ {
 		if m := &h.emissions[i]; m.bodySize() > 0 {
 			size -= m.bodySize()
-			s.close(m)
+			s.finish(m)
 			s.engine.metrics.overflows.Inc()
 		}
 	}
@@ -210,23 +382,23 @@ func (s *Shard) forget(h *history, since time.Time) {
 	}
 }
 
-// close makes a finding final: it stays as it is.
-func (s *Shard) close(m *emission) {
+// finish makes a finding final: it stays as it is.
+func (s *Shard) finish(m *emission) {
 	if !m.Said && !m.Now.Withdrawn && m.Now.Body != nil {
 		s.handOn(m, alert.Open)
 	}
-	m.Now.Body, m.Now.Size = nil, 0
+	m.Now.Body = nil
 	m.Settled, m.Base = true, nil
 }
 
 // settle compares what the rules said during a fold with what was emitted. whole
 // tells that the fold was over the whole window, so that what they did not say
 // is as base has it.
-func (s *Shard) settle(key event.Key, h *history, whole bool) {
+func (s *Shard) settle(h *history, whole bool) {
 	for i := range s.found {
 		f := &s.found[i]
 		if m := h.emission(f.id, !f.Withdrawn); m != nil {
-			s.revise(key, m, f.judgement)
+			s.revise(h, m, f)
 		}
 	}
 	if !whole {
@@ -235,23 +407,24 @@ func (s *Shard) settle(key event.Key, h *history, whole bool) {
 	for i := range h.emissions {
 		m := &h.emissions[i]
 		if !m.Settled && !slices.ContainsFunc(s.found, func(f finding) bool { return f.id == m.ID }) {
-			s.revise(key, m, *m.Base)
+			s.revise(h, m, &finding{m.ID, m.Time, *m.Base})
 		}
 	}
 }
 
 // revise takes over what head says of a finding now, and hands it on.
-func (s *Shard) revise(key event.Key, m *emission, now judgement) {
+func (s *Shard) revise(h *history, m *emission, f *finding) {
+	now := f.judgement
 	if m.Now.same(&now) {
 		if !m.Said && !now.Withdrawn && !now.ReadyAt.Equal(m.Now.ReadyAt) {
 			m.Now.ReadyAt = now.ReadyAt
-			s.offer(key, m)
+			s.offer(h, m)
 		}
 		return
 	}
 	if now.Withdrawn {
 		// It is withdrawn in the words in which it was raised.
-		now.Body, now.Size = m.Now.Body, m.Now.Size
+		now.Body = m.Now.Body
 	}
 	if now.Body == nil {
 		return // final
@@ -263,27 +436,34 @@ func (s *Shard) revise(key event.Key, m *emission, now judgement) {
 	case m.Base.same(&now):
 		m.Settled, m.Base = true, nil
 	}
-	m.Now, m.Time = now, now.Body.Time
+	m.Now = now
+	if !now.Withdrawn {
+		m.Time = f.at
+	}
 	m.Revision++
-	s.offer(key, m)
+	s.offer(h, m)
 }
 
 // offer hands a finding on when it is ready, or sets a timer. One that was taken
 // back before anybody heard of it is not spoken of.
-func (s *Shard) offer(key event.Key, m *emission) {
+func (s *Shard) offer(h *history, m *emission) {
 	switch {
 	case m.Now.Withdrawn && m.Said:
 		s.handOn(m, alert.Withdrawn)
 	case m.Now.Withdrawn:
 	case !m.Said && m.Now.ReadyAt.After(s.newest):
-		heap.Push(&s.timers, timer{at: m.Now.ReadyAt, key: key})
+		heap.Push(&s.timers, timer{at: m.Now.ReadyAt, number: h.number})
 	default:
 		s.handOn(m, alert.Open)
 	}
 }
 
 func (s *Shard) handOn(m *emission, state alert.State) {
-	a := *m.Now.Body
+	var a alert.Alert
+	if err := alert.Decode(m.Now.Body, &a); err != nil {
+		s.engine.metrics.ruleErrors.WithLabelValues(a.RuleID).Inc() // cannot be: it was encoded here
+		return
+	}
 	a.State, a.Revision = state, m.Revision
 	change := "amended"
 	switch {
@@ -323,14 +503,17 @@ func (s *Shard) Advance(t time.Time) {
 func (s *Shard) wake(t time.Time) {
 	for len(s.timers) > 0 && !s.timers[0].at.After(t) {
 		due := heap.Pop(&s.timers).(timer)
-		h := s.identities[due.key]
-		if h == nil {
-			continue
+		if s.store.refs[due.number].kept == keptNowhere {
+			continue // forgotten
+		}
+		h, err := s.open(due.number)
+		if err != nil {
+			continue // cannot be: it was read when it came
 		}
 		for i := range h.emissions {
 			if m := &h.emissions[i]; m.waits() && !m.Now.ReadyAt.After(t) {
 				s.handOn(m, alert.Open)
-				s.markDirty(due.key, h)
+				s.change(h)
 			}
 		}
 	}
@@ -352,21 +535,26 @@ func (s *Shard) Drain() []alert.Alert {
 // yielded the next time.
 func (s *Shard) Dirty() iter.Seq2[State, error] {
 	return func(yield func(State, error) bool) {
+		var space []byte
 		for len(s.dirty) > 0 {
-			key := s.dirty[0]
-			h := s.identities[key]
-			if h == nil || !h.dirty {
+			n := s.dirty[0]
+			if !s.store.refs[n].unpublished {
 				s.dirty = s.dirty[1:] // forgotten or restored meanwhile
 				continue
 			}
-			data, err := h.encode(s.newest)
-			if err != nil {
-				yield(State{Key: key}, fmt.Errorf("identity %s: %w", key, err))
-				return
+			if i := s.store.refs[n].hot; i > 0 {
+				s.save(s.hot[i-1])
 			}
-			h.dirty = false
+			key, record := s.store.slot(n)
+			if cap(space)-len(space) < len(key)+len(record) {
+				space = make([]byte, 0, max(64<<10, len(key)+len(record)))
+			}
+			// The caller keeps them, the store uses the slot again.
+			space = append(append(space, key...), record...)
+			both := space[len(space)-len(key)-len(record):]
+			s.store.refs[n].unpublished = false
 			s.dirty = s.dirty[1:]
-			if !yield(State{Key: key, Data: data}, nil) {
+			if !yield(State{Key: event.Key(ledger.TextOf(both[:len(key)])), Data: both[len(key):len(both):len(both)]}, nil) {
 				return
 			}
 		}
@@ -385,59 +573,85 @@ type State struct {
 // earlier one. Empty data forgets the identity. Its window is folded at its next
 // event, and what today's rules say otherwise than those that were is said then.
 func (s *Shard) Restore(key event.Key, data []byte) error {
-	if len(data) == 0 {
-		if _, ok := s.identities[key]; ok {
-			delete(s.identities, key)
-			s.engine.metrics.identities.Dec()
-		}
+	if !validKey(key) {
+		return fmt.Errorf("identity %.40s: the key has %d bytes, 1 to %d are possible", key, len(key), event.MaxIDLen)
+	}
+	s.takeRules()
+	n, known := s.store.find(key)
+	if len(data) == 0 && !known {
 		return nil
 	}
-	h, newest, err := decodeHistory(data)
+	live := s.store.live
+	defer func() { s.engine.metrics.identities.Add(float64(s.store.live - live)) }()
+	n = s.store.number(key)
+	if i := s.store.refs[n].hot; i > 0 {
+		s.hot[i-1].changed = false
+		s.close(s.hot[i-1])
+	}
+	s.store.refs[n].unpublished, s.store.refs[n].rules = false, 0
+	if len(data) == 0 {
+		s.store.put(n, key, nil)
+		return nil
+	}
+	// It is read now, so that what cannot be read is known before the first event.
+	h := &s.restored
+	s.entries = append(s.entries, h.window...)
+	h.empty()
+	h.number = n
+	var newest time.Time
+	var err error
+	if isV1(data) {
+		newest, err = h.decodeV1(key, data)
+		h.encode(s.writer, newest)
+		data = s.writer.Bytes()
+	} else {
+		newest, err = h.decode(s.reader, key, data, s.entry)
+	}
 	if err != nil {
 		return fmt.Errorf("identity %s: %w", key, err)
 	}
-	if _, ok := s.identities[key]; !ok {
-		s.engine.metrics.identities.Inc()
-	}
-	s.identities[key] = h
-	if newest.After(s.newest) {
-		s.newest = newest
-	}
-	if newest.After(s.clock) {
-		s.clock = newest
-	}
+	s.store.put(n, key, data)
+	s.newest, s.clock = later(s.newest, newest), later(s.clock, newest)
 	for i := range h.emissions {
 		if m := &h.emissions[i]; m.waits() {
-			heap.Push(&s.timers, timer{at: m.Now.ReadyAt, key: key})
+			heap.Push(&s.timers, timer{at: m.Now.ReadyAt, number: n})
 		}
 	}
 	return nil
 }
 
-// Close gives the shard's share of the gauges back.
-func (s *Shard) Close() {
-	s.engine.metrics.identities.Sub(float64(len(s.identities)))
-	s.identities = nil
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
-func (s *Shard) markDirty(key event.Key, h *history) {
-	if !h.dirty {
-		h.dirty = true
-		s.dirty = append(s.dirty, key)
-	}
+// Close gives the shard's share of the gauges back.
+func (s *Shard) Close() {
+	s.engine.metrics.identities.Sub(float64(s.store.live))
+	s.store, s.hot, s.entries = nil, nil, nil
 }
 
 func (s *Shard) takeRules() {
-	if set := s.engine.rules.Load(); set != s.set {
-		s.set, s.evaluator = set, rule.NewEvaluator(set)
-		clear(s.errors)
+	set := s.engine.rules.Load()
+	if set == s.set {
+		return
+	}
+	s.set, s.evaluator = set, rule.NewEvaluator(set)
+	clear(s.errors)
+	if s.rules++; s.rules == 0 {
+		for i := range s.store.refs {
+			s.store.refs[i].rules = 0
+		}
+		s.rules = 1
 	}
 }
 
 // timer wakes an identity whose findings wait to settle.
 type timer struct {
-	at  time.Time
-	key event.Key
+	at     time.Time
+	number uint32
 }
 
 // timers is a heap ordered by time.

@@ -6,8 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"stepdown/detect/ledger"
 	"stepdown/ingest/event"
 )
 
@@ -82,19 +84,27 @@ func TestTrim(t *testing.T) {
 		if after, err := event.Encode(nil, &e); err != nil || string(before) != string(after) {
 			t.Fatal("trimming changed the caller's event", err)
 		}
-		data, err := event.Encode(nil, &n.event)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(data) > n.size {
+		w := ledger.NewWriter()
+		n.encode(w, nil)
+		if data := w.Bytes(); len(data) > n.size {
 			t.Fatalf("the estimate is %d, the encoding takes %d", n.size, len(data))
 		}
 		if n.size > 160<<10 {
 			t.Fatalf("one event takes %d bytes", n.size)
 		}
 		again := newEntry(&n.event)
-		if !again.says(n) || again.hash != n.hash || again.size != n.size {
+		if !again.says(n, ledger.NewWriter()) || again.hash != n.hash || again.size != n.size {
 			t.Fatal("trimming twice is not trimming once")
+		}
+		r := ledger.NewReader()
+		r.Reset(w.Bytes(), nil)
+		decoded := &entry{}
+		decoded.decode(r, nil, n.event.Key)
+		if err := r.End(); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(n.event, decoded.event); diff != "" || decoded.hash != n.hash {
+			t.Fatalf("decoded it is another (-taken +decoded):\n%s", diff)
 		}
 	})
 }

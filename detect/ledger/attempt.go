@@ -14,7 +14,7 @@ import (
 func (l *Ledger) signIn(e *event.Event) *Attempt {
 	a := l.attempt(e)
 	proved := a.proved()
-	place := PlaceOf(e)
+	place := l.place(e)
 	a.Last = later(a.Last, e.Time)
 	// The record that lets the person in describes the browser best; before
 	// it, the first that says anything does.
@@ -24,14 +24,14 @@ func (l *Ledger) signIn(e *event.Event) *Attempt {
 		a.Place = mergePlace(a.Place, place)
 	}
 	if e.App != nil {
-		a.App = e.App
+		a.App = *e.App
 	}
 	a.Session = cmp.Or(e.SessionID, a.Session)
 	a.Protocol = cmp.Or(a.Protocol, e.Protocol)
 	for i := range e.Factors {
 		l.step(e, a, &e.Factors[i])
 	}
-	ref := refOf(e, &place)
+	ref := l.refFrom(e, &place)
 	if len(a.Refs) < maxRefs {
 		a.Refs = append(a.Refs, ref)
 	} else {
@@ -70,7 +70,7 @@ func (a *Attempt) proved() bool { return !a.Succeeded.IsZero() && a.Best() != ""
 func (l *Ledger) attempt(e *event.Event) *Attempt {
 	for i := len(l.Attempts) - 1; i >= 0; i-- {
 		a := &l.Attempts[i]
-		if a.Source != e.Source || e.Time.Sub(a.First) > AttemptSpan {
+		if a.Source != e.Source || a.ID == "" || e.Time.Sub(a.First) > AttemptSpan {
 			continue
 		}
 		if e.FlowID != "" && a.Flow == e.FlowID ||
@@ -78,26 +78,69 @@ func (l *Ledger) attempt(e *event.Event) *Attempt {
 			return a
 		}
 	}
-	id := string(e.Source) + ":" + e.FlowID
+	id := l.texts.Join(string(e.Source), ":", e.FlowID)
 	switch {
 	case e.FlowID == "":
-		id = string(e.Source) + ":event:" + e.ID
+		id = l.texts.Join(string(e.Source), ":event:", e.ID)
 	case slices.ContainsFunc(l.Attempts, func(a Attempt) bool { return a.ID == id }),
 		slices.ContainsFunc(l.Findings, func(f Finding) bool { return f.Anchor == id }):
 		// The flow id is used again: what was said of its first use is not of this.
-		id += "@" + strconv.FormatInt(e.Time.Unix(), 10)
+		id = l.texts.Join(id, "@", strconv.FormatInt(e.Time.Unix(), 10))
 	}
-	for i := range l.Attempts {
-		if a := &l.Attempts[i]; e.Time.Sub(a.Last) > DetailSpan {
-			a.Place = Place{Device: a.Place.Device}
-			a.Steps, a.App, a.Session, a.Refs = nil, nil, "", nil
+	l.shrink(e.Time)
+	if len(l.Attempts) >= maxAttempts {
+		l.dropAttempt(l.dispensable())
+	}
+	l.Attempts = resized(l.Attempts, len(l.Attempts)+1)
+	a := &l.Attempts[len(l.Attempts)-1]
+	*a = Attempt{ID: id, Source: e.Source, Flow: e.FlowID, First: e.Time, Steps: a.Steps[:0], Refs: a.Refs[:0]}
+	return a
+}
+
+// shrink forgets of older sign-ins what nothing asks for any more: after
+// AttemptSpan the records behind one that let the person in, since no record
+// joins it; after DetailSpan all but when it succeeded, on what device and how.
+// The failed ones go. The records behind other things are kept as long.
+func (l *Ledger) shrink(now time.Time) {
+	for i := 0; i < len(l.Attempts); i++ {
+		a := &l.Attempts[i]
+		switch age := now.Sub(a.Last); {
+		case age > DetailSpan && a.Succeeded.IsZero():
+			l.dropAttempt(i)
+			i--
+		case age > DetailSpan && a.ID != "":
+			*a = Attempt{Source: a.Source, First: a.First, Last: a.Last, Succeeded: a.Succeeded, Protocol: a.Protocol,
+				Place: Place{Device: a.Place.Device}, Steps: a.Steps[:0], Refs: a.Refs[:0]}
+		case age > 2*AttemptSpan && len(a.Refs) > 0 && !a.Succeeded.IsZero() && !l.isEvidence(a):
+			a.Refs, a.Session, a.App = a.Refs[:0], "", event.App{}
 		}
 	}
-	if len(l.Attempts) == maxAttempts {
-		l.Attempts = slices.Delete(l.Attempts, l.dispensable(), l.dispensable()+1)
+	for i := range l.Authenticators {
+		if a := &l.Authenticators[i]; now.Sub(a.Since) > DetailSpan {
+			a.Ref = Ref{}
+		}
 	}
-	l.Attempts = append(l.Attempts, Attempt{ID: id, Source: e.Source, Flow: e.FlowID, First: e.Time})
-	return &l.Attempts[len(l.Attempts)-1]
+	for i := range l.Consents {
+		if c := &l.Consents[i]; now.Sub(c.Last) > DetailSpan {
+			c.Ref = Ref{}
+		}
+	}
+	l.Prompts = slices.DeleteFunc(l.Prompts, func(p Prompt) bool { return now.Sub(p.Time) > DetailSpan })
+	l.Recoveries = slices.DeleteFunc(l.Recoveries, func(r Recovery) bool { return now.Sub(r.Ref.Time) > recoveryKeep })
+}
+
+// isEvidence reports whether the records of a may still be asked for.
+func (l *Ledger) isEvidence(a *Attempt) bool {
+	return a.StrongFailed(a.Last) || slices.ContainsFunc(l.Findings, func(f Finding) bool { return f.Anchor == a.ID })
+}
+
+// dropAttempt forgets the i-th attempt, and keeps its memory for the next.
+func (l *Ledger) dropAttempt(i int) {
+	dropped := l.Attempts[i]
+	copy(l.Attempts[i:], l.Attempts[i+1:])
+	n := len(l.Attempts) - 1
+	l.Attempts[n] = Attempt{Steps: dropped.Steps[:0], Refs: dropped.Refs[:0]}
+	l.Attempts = l.Attempts[:n]
 }
 
 // dispensable returns the index of the attempt to forget. Anybody can fail to sign
@@ -116,7 +159,7 @@ func (l *Ledger) dispensable() int {
 	if failed > maxAttempts/2 {
 		return first
 	}
-	return slices.IndexFunc(l.Attempts, func(a Attempt) bool { return !a.Succeeded.IsZero() })
+	return max(0, slices.IndexFunc(l.Attempts, func(a Attempt) bool { return !a.Succeeded.IsZero() }))
 }
 
 // step adds one factor to the attempt, the histogram, the prompts and, where it

@@ -99,21 +99,23 @@ func (l *Ledger) add(a Authenticator, now time.Time) *Authenticator {
 	l.Authenticators = slices.DeleteFunc(l.Authenticators, func(o Authenticator) bool {
 		return !o.Live() && now.Sub(o.Removed) > removedKeep
 	})
-	oldest := 0
-	for i := range l.Authenticators {
-		o := &l.Authenticators[i]
-		if now.Sub(o.Since) > DetailSpan {
-			o.Ref = Ref{}
-		}
-		if staler(o, &l.Authenticators[oldest]) {
-			oldest = i
-		}
-	}
 	if len(l.Authenticators) >= maxAuthenticators {
-		l.Authenticators = slices.Delete(l.Authenticators, oldest, oldest+1)
+		l.dropAuthenticator()
 	}
 	l.Authenticators = append(l.Authenticators, a)
 	return &l.Authenticators[len(l.Authenticators)-1]
+}
+
+// dropAuthenticator forgets the one that was not used for longest, removed ones
+// first.
+func (l *Ledger) dropAuthenticator() {
+	oldest := 0
+	for i := range l.Authenticators {
+		if staler(&l.Authenticators[i], &l.Authenticators[oldest]) {
+			oldest = i
+		}
+	}
+	l.Authenticators = slices.Delete(l.Authenticators, oldest, oldest+1)
 }
 
 func staler(a, b *Authenticator) bool {
@@ -144,7 +146,7 @@ func (a *Authenticator) complete(n *Authenticator) {
 }
 
 func (l *Ledger) enrol(e *event.Event, told Authenticator) {
-	told.ByOther, told.Ref = e.ByOther(), RefOf(e)
+	told.ByOther, told.Ref = e.ByOther(), l.ref(e)
 	// One enrolment is told twice: by the credential service and by the
 	// directory, minutes apart and with different detail. And its first use may
 	// be on record before it.

@@ -80,7 +80,7 @@ func (l *Ledger) describe(e *event.Event) {
 }
 
 func (l *Ledger) recovered(e *event.Event) {
-	r := Recovery{Kind: e.Kind, Ref: RefOf(e)}
+	r := Recovery{Kind: e.Kind, Ref: l.ref(e)}
 	if e.Recovery != nil {
 		r.Stage, r.Method = e.Recovery.Stage, e.Recovery.Method
 	}
@@ -104,7 +104,7 @@ func (l *Ledger) consent(e *event.Event) {
 		i = len(l.Consents) - 1
 	}
 	if c := &l.Consents[i]; !e.Time.Before(c.Last) {
-		c.Last, c.Ref = e.Time, RefOf(e)
+		c.Last, c.Ref = e.Time, l.ref(e)
 	}
 }
 
@@ -196,20 +196,47 @@ func (l *Ledger) Find(f Finding) {
 }
 
 // PlaceOf returns where e came from.
-func PlaceOf(e *event.Event) Place {
+func PlaceOf(e *event.Event) Place { return new(Ledger).place(e) }
+
+// place returns where e came from. Names that l knows are not made again.
+func (l *Ledger) place(e *event.Event) Place {
 	p := Place{IP: e.Endpoint.IP, ASOrg: e.Endpoint.ASOrg, Country: e.Endpoint.Country, Proxy: e.Endpoint.Proxy,
 		Browser: e.UserAgent.Browser, OS: e.UserAgent.OS}
 	if e.Endpoint.ASN != 0 {
-		p.Network = "AS" + strconv.FormatUint(uint64(e.Endpoint.ASN), 10)
+		p.Network = l.network(e.Endpoint.ASN)
 	}
 	if p.Browser != "" || p.OS != "" {
-		p.Agent = cmp.Or(p.Browser, "?") + " on " + cmp.Or(p.OS, "?")
+		p.Agent = l.agent(cmp.Or(p.Browser, "?"), cmp.Or(p.OS, "?"))
 	}
 	if d := e.Device; d != nil {
 		p.Device = cmp.Or(d.ID, d.Fingerprint)
 		p.Managed = d.Managed != nil && *d.Managed || d.Compliant != nil && *d.Compliant
 	}
 	return p
+}
+
+// network returns the name of an autonomous system.
+func (l *Ledger) network(asn uint32) string {
+	var b [12]byte
+	name := strconv.AppendUint(append(b[:0], "AS"...), uint64(asn), 10)
+	for i := range l.Networks {
+		if l.Networks[i].Value == string(name) {
+			return l.Networks[i].Value
+		}
+	}
+	return l.texts.Join(string(name))
+}
+
+// agent returns the name of a browser on a system.
+func (l *Ledger) agent(browser, os string) string {
+	const on = " on "
+	for i := range l.Agents {
+		if s := l.Agents[i].Value; len(s) == len(browser)+len(on)+len(os) && s[:len(browser)] == browser &&
+			s[len(browser):len(browser)+len(on)] == on && s[len(browser)+len(on):] == os {
+			return s
+		}
+	}
+	return l.texts.Join(browser, on, os)
 }
 
 // mergePlace completes p by what q knows.
@@ -220,55 +247,4 @@ func mergePlace(p, q Place) Place {
 	p.Browser, p.OS = cmp.Or(p.Browser, q.Browser), cmp.Or(p.OS, q.OS)
 	p.Managed, p.Proxy = p.Managed || q.Managed, p.Proxy || q.Proxy
 	return p
-}
-
-// RefOf returns a reference to e with a summary for people.
-func RefOf(e *event.Event) Ref {
-	place := PlaceOf(e)
-	return refOf(e, &place)
-}
-
-func refOf(e *event.Event, p *Place) Ref {
-	b := make([]byte, 0, maxSummary)
-	add := func(texts ...string) {
-		for _, s := range texts {
-			b = append(b, s[:min(len(s), 2*maxSummary)]...)
-		}
-	}
-	next := func() {
-		if len(b) > 0 {
-			add(", ")
-		}
-	}
-	for i := range e.Factors {
-		next()
-		add(string(e.Factors[i].Method), " ", string(e.Factors[i].Result))
-	}
-	for i := range e.Authenticators {
-		next()
-		add(string(e.Authenticators[i].Method))
-	}
-	switch {
-	case e.Consent != nil:
-		add(cmp.Or(e.Consent.AppName, e.Consent.AppID), ":")
-		for _, s := range e.Consent.Scopes {
-			add(" ", s)
-		}
-	case e.Recovery != nil:
-		add(string(e.Recovery.Method), " ", string(e.Recovery.Stage))
-	}
-	if e.ByOther() {
-		add(" by ", cmp.Or(e.Actor.Name, e.Actor.ID))
-	}
-	if p.IP != "" {
-		add(" from ", p.IP)
-		if detail := strings.Trim(p.Network+" "+p.Country, " "); detail != "" {
-			add(" (", detail, ")")
-		}
-	}
-	summary := strings.TrimSpace(string(b))
-	if len(summary) > maxSummary {
-		summary = strings.ToValidUTF8(summary[:maxSummary], "") + "…"
-	}
-	return Ref{EventID: e.ID, Source: e.Source, Time: e.Time, Kind: e.Kind, Action: e.Action, Outcome: e.Outcome, Summary: summary}
 }

@@ -9,19 +9,18 @@ import (
 
 // Caps of the lists of one ledger.
 const (
-	maxAuthenticators = 32
+	maxAuthenticators = 24
 	maxSeen           = 24
 	maxAttempts       = 16
 	maxSteps          = 24
 	maxRefs           = 8
 	maxRecoveries     = 16
-	maxConsents       = 32
-	maxSessions       = 16
+	maxConsents       = 24
+	maxSessions       = 8
 	maxPrompts        = 32
-	maxRoles          = 48
-	maxFindings       = 48
+	maxRoles          = 32
+	maxFindings       = 32
 	maxMethods        = 64
-	maxSummary        = 200
 )
 
 // Spans that bound what belongs together.
@@ -38,6 +37,8 @@ const (
 	// long a session that nobody uses.
 	removedKeep = 180 * 24 * time.Hour
 	idleKeep    = 30 * 24 * time.Hour
+	// recoveryKeep is how long a recovery is remembered.
+	recoveryKeep = 30 * 24 * time.Hour
 	// DetailSpan is how long the records behind an attempt or enrolment are kept.
 	DetailSpan = 24 * time.Hour
 )
@@ -76,9 +77,16 @@ type Ledger struct {
 	Roles []Role `json:"roles,omitempty"`
 	// Findings are what the rules have said, for rules that build on others.
 	Findings []Finding `json:"findings,omitempty"`
+
+	// texts is where texts that are made here are kept.
+	texts *Texts
 }
 
-// Ref points at an event and says what it was in a few words.
+// Keep sets where the ledger keeps the texts that it makes; those of events are
+// the caller's to keep.
+func (l *Ledger) Keep(texts *Texts) { l.texts = texts }
+
+// Ref points at an event and knows what it was in a few words.
 type Ref struct {
 	EventID string        `json:"id"`
 	Source  event.Source  `json:"source"`
@@ -86,7 +94,13 @@ type Ref struct {
 	Kind    event.Kind    `json:"kind"`
 	Action  string        `json:"action,omitempty"`
 	Outcome event.Outcome `json:"outcome,omitempty"`
-	Summary string        `json:"summary,omitempty"`
+	// What Summary says: the first factors or authenticators, what else is to be
+	// said, and where it came from.
+	Proofs  Proofs `json:"proofs,omitzero"`
+	Note    string `json:"summary,omitempty"`
+	IP      string `json:"ip,omitempty"`
+	Network string `json:"network,omitempty"`
+	Country string `json:"country,omitempty"`
 }
 
 // Provenance is how an authenticator became known.
@@ -172,7 +186,7 @@ type Attempt struct {
 	// for longer.
 	Steps    []Step         `json:"steps,omitempty"`
 	Place    Place          `json:"place,omitzero"`
-	App      *event.App     `json:"app,omitempty"`
+	App      event.App      `json:"app,omitzero"`
 	Session  string         `json:"session,omitempty"`
 	Protocol event.Protocol `json:"protocol,omitempty"`
 	// Inherited: some proof was carried over; Opaque: some was made elsewhere.
@@ -284,27 +298,49 @@ type Finding struct {
 
 // Clone returns a deep copy.
 func (l *Ledger) Clone() *Ledger {
-	c := *l
-	c.Populations = slices.Clone(l.Populations)
-	c.Authenticators = slices.Clone(l.Authenticators)
-	c.Methods = slices.Clone(l.Methods)
-	c.Networks = slices.Clone(l.Networks)
-	c.Countries = slices.Clone(l.Countries)
-	c.Devices = slices.Clone(l.Devices)
-	c.Agents = slices.Clone(l.Agents)
-	c.Protocols = slices.Clone(l.Protocols)
-	c.Attempts = slices.Clone(l.Attempts)
+	c := &Ledger{}
+	c.CopyFrom(l)
+	return c
+}
+
+// CopyFrom makes l a deep copy of o, in the memory that l has where that is
+// enough. Texts are shared.
+func (l *Ledger) CopyFrom(o *Ledger) {
+	c := *o
+	c.Populations = append(l.Populations[:0], o.Populations...)
+	c.Authenticators = append(l.Authenticators[:0], o.Authenticators...)
+	c.Methods = append(l.Methods[:0], o.Methods...)
+	c.Networks = append(l.Networks[:0], o.Networks...)
+	c.Countries = append(l.Countries[:0], o.Countries...)
+	c.Devices = append(l.Devices[:0], o.Devices...)
+	c.Agents = append(l.Agents[:0], o.Agents...)
+	c.Protocols = append(l.Protocols[:0], o.Protocols...)
+	c.Attempts = resized(l.Attempts, len(o.Attempts))
 	for i := range c.Attempts {
-		a := &c.Attempts[i]
-		a.Steps, a.Refs = slices.Clone(a.Steps), slices.Clone(a.Refs)
+		a, from := &c.Attempts[i], &o.Attempts[i]
+		steps, refs := append(a.Steps[:0], from.Steps...), append(a.Refs[:0], from.Refs...)
+		*a = *from
+		a.Steps, a.Refs = steps, refs
 	}
-	c.Prompts = slices.Clone(l.Prompts)
-	c.Recoveries = slices.Clone(l.Recoveries)
-	c.Consents = slices.Clone(l.Consents)
-	c.Sessions = slices.Clone(l.Sessions)
-	c.Roles = slices.Clone(l.Roles)
-	c.Findings = slices.Clone(l.Findings)
-	return &c
+	c.Prompts = append(l.Prompts[:0], o.Prompts...)
+	c.Recoveries = append(l.Recoveries[:0], o.Recoveries...)
+	c.Consents = append(l.Consents[:0], o.Consents...)
+	c.Sessions = append(l.Sessions[:0], o.Sessions...)
+	c.Roles = append(l.Roles[:0], o.Roles...)
+	c.Findings = append(l.Findings[:0], o.Findings...)
+	*l = c
+}
+
+// Reset makes l a ledger of which nothing is known, and keeps its memory.
+func (l *Ledger) Reset() { l.CopyFrom(&Ledger{}) }
+
+// resized returns list with n members, whose memory and that of their own lists
+// is used again.
+func resized[T any](list []T, n int) []T {
+	for cap(list) < n {
+		list = append(list[:cap(list)], *new(T))
+	}
+	return list[:n]
 }
 
 // Privileged reports whether the identity administers something: by the

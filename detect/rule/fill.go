@@ -199,7 +199,7 @@ func (ev *Evaluator) fillAttempt() {
 	})
 	f.Inherited = atMostPassword && untold
 	f.SingleFactor = best != "" && atMostPassword && !untold
-	f.Protocol, f.App = string(a.Protocol), appFacts(a.App)
+	f.Protocol, f.App = string(a.Protocol), appFacts(&a.App)
 	p := &a.Place
 	f.IP, f.Network, f.ASOrg, f.Country = p.IP, p.Network, p.ASOrg, p.Country
 	f.Browser, f.OS, f.Device, f.Managed, f.Proxy = p.Browser, p.OS, p.Device, p.Managed, p.Proxy

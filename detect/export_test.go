@@ -1,0 +1,4 @@
+package detect
+
+// KeepDecoded makes s keep n histories decoded at a time.
+func KeepDecoded(s *Shard, n int) { s.maxHot = n }
