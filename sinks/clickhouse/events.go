@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"stepdown/ingest/event"
@@ -15,7 +16,30 @@ import (
 // other error is of the moment, and nothing is promised of the batch until it
 // was inserted again.
 func (s *Store) InsertEvents(ctx context.Context, events []event.Event) error {
-	return insert(ctx, s, target[event.Event]{tableEvents, eventColumns(), eventSize, eventVersion}, events)
+	err := insert(ctx, s, target[event.Event]{tableEvents, eventColumns(), eventSize, eventVersion}, events)
+	if err == nil {
+		s.countExpired(events, time.Now())
+	}
+	return err
+}
+
+// countExpired counts the events that the retention takes away again.
+func (s *Store) countExpired(events []event.Event, now time.Time) {
+	oldest := now.Add(-s.cfg.Retention.Events)
+	expired := 0
+	for i := range events {
+		if events[i].Time.Before(oldest) {
+			expired++
+		}
+	}
+	if expired == 0 {
+		return
+	}
+	s.metrics.expired.Add(float64(expired))
+	s.sayExpired.Do(func() {
+		s.log.Warn("events are older than clickhouse.retention.events and are not kept", slog.Int("events", expired),
+			slog.Duration("retention", s.cfg.Retention.Events))
+	})
 }
 
 // eventVersion names one observation of one event.

@@ -20,6 +20,7 @@ type metrics struct {
 	rows    *prometheus.CounterVec
 	failed  *prometheus.CounterVec
 	seconds *prometheus.HistogramVec
+	expired prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -37,6 +38,10 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Help:    "Time to insert one block, failures included.",
 			Buckets: prometheus.ExponentialBuckets(0.002, 3, 9),
 		}, []string{"table"}),
+		expired: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "stepdown_sinks_clickhouse_expired_events_total",
+			Help: "Inserted events that were older than clickhouse.retention.events, so that the server drops them.",
+		}),
 	}
 	for _, table := range []string{tableEvents, tableAlerts} {
 		m.rows.WithLabelValues(table)
@@ -45,7 +50,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			m.failed.WithLabelValues(table, reason)
 		}
 	}
-	for _, c := range []prometheus.Collector{m.rows, m.failed, m.seconds} {
+	for _, c := range []prometheus.Collector{m.rows, m.failed, m.seconds, m.expired} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

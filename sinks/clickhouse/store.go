@@ -11,6 +11,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/cenkalti/backoff/v5"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 )
 
 // The tables.
@@ -34,6 +35,8 @@ type Store struct {
 	conn    driver.Conn
 	log     *slog.Logger
 	metrics *metrics
+	// sayExpired bounds the log lines about events that are too old to be kept.
+	sayExpired rate.Sometimes
 }
 
 // Open connects to the server of cfg. It tries again until cfg.ConnectTimeout,
@@ -73,7 +76,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 	if err != nil {
 		return nil, fmt.Errorf("clickhouse configuration: %w", err)
 	}
-	s := &Store{cfg: cfg, conn: conn, log: log, metrics: m}
+	s := &Store{cfg: cfg, conn: conn, log: log, metrics: m, sayExpired: rate.Sometimes{First: 1, Interval: time.Hour}}
 	if err := s.awaitServer(ctx); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("connect to clickhouse at %v: %w", cfg.Addresses, err)

@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -708,6 +709,48 @@ func TestMetrics(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("counters (-want +got):\n%s", diff)
+	}
+}
+
+func TestEventsThatRetentionTakesAwayAreCounted(t *testing.T) {
+	var log bytes.Buffer
+	reg := prometheus.NewRegistry()
+	cfg := configFor(enginetest.Start(t))
+	s, err := Open(t.Context(), cfg, slog.New(slog.NewTextHandler(&log, nil)), reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	events := synthetic(10)
+	for i := range events {
+		events[i].Time = time.Now().UTC()
+	}
+	for i := range events[:3] {
+		events[i].Time = time.Now().Add(-cfg.Retention.Events - time.Hour).UTC()
+	}
+	for _, batch := range [][]event.Event{events[:5], events[2:]} {
+		if err := s.InsertEvents(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted := 0.0
+	for _, f := range families {
+		if f.GetName() == "stepdown_sinks_clickhouse_expired_events_total" {
+			counted = f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	if counted != 4 {
+		t.Errorf("%v events are counted, want 3 and 1", counted)
+	}
+	if n := strings.Count(log.String(), "clickhouse.retention.events"); n != 1 {
+		t.Errorf("%d log lines name the setting, want one:\n%s", n, &log)
 	}
 }
 
