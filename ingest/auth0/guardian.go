@@ -104,8 +104,7 @@ func (b *build) sent(m event.Method, r event.Result) error {
 	if r == event.Failed {
 		o = event.Failure
 	}
-	f := b.step(o, m, r, string(b.in.Details.DeliveryMethod))
-	f.Fresh = false
+	b.step(o, m, r, string(b.in.Details.DeliveryMethod))
 	return nil
 }
 
@@ -118,8 +117,7 @@ func (b *build) passkeyChallenge(r event.Result) error {
 	if r == event.Failed {
 		o = event.Failure
 	}
-	f := b.step(o, event.MethodPasskey, r, "")
-	f.Step, f.Fresh = event.StepPrimary, false
+	b.step(o, event.MethodPasskey, r, "").Step = event.StepPrimary
 	return nil
 }
 

@@ -7,13 +7,11 @@ import (
 	"stepdown/ingest"
 	"stepdown/ingest/event"
 	"stepdown/ingest/lenient"
+	"stepdown/ingest/poll"
 )
 
-// The streams.
-const (
-	streamLogs      = "logs"
-	streamInventory = "inventory"
-)
+// streamLogs is the one log that Auth0 has.
+const streamLogs = "logs"
 
 type normalizer struct{}
 
@@ -25,13 +23,13 @@ func New() ingest.Normalizer { return normalizer{} }
 // several where it tells of several things (a recovery code that let somebody in)
 // or people.
 func (normalizer) Normalize(r ingest.Record) ([]event.Event, error) {
-	if isSnapshot(r.Data) {
+	if poll.IsSnapshot(r.Data) {
 		return snapshot(r)
 	}
 	b := build{}
 	var warning string
 	var err error
-	if b.in, warning, err = open(r.Data); err != nil {
+	if b.in, warning, err = read(r.Data); err != nil {
 		return nil, err
 	}
 	if b.in.Type == "" {

@@ -241,8 +241,8 @@ func (f *failure) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// open returns the log event within a record and its log_id.
-func open(data []byte) (in logEvent, warning string, err error) {
+// read returns the log event within a record and its log_id.
+func read(data []byte) (in logEvent, warning string, err error) {
 	var env envelope
 	warning, err = lenient.Decode(data, &env)
 	if err != nil {

@@ -33,15 +33,16 @@ func (b *build) login() error {
 func (b *build) byStrategy() {
 	switch strategy := strings.ToLower(string(b.in.StrategyType)); strategy {
 	case "enterprise", "social":
-		b.factor(event.MethodFederated, string(b.in.Strategy), event.StepPrimary)
+		b.factor(event.MethodFederated, event.Verified, string(b.in.Strategy), event.StepPrimary)
 	case "passwordless":
-		b.factor(passwordless(string(b.in.Strategy), string(b.in.Connection), ""), string(b.in.Strategy), event.StepPrimary)
+		b.factor(passwordless(string(b.in.Strategy), string(b.in.Connection), ""), event.Verified, string(b.in.Strategy), event.StepPrimary)
 	}
 }
 
-func (b *build) factor(m event.Method, detail string, step event.Step) *event.Factor {
-	f := event.NewFactor(m, event.Verified)
+func (b *build) factor(m event.Method, r event.Result, detail string, step event.Step) *event.Factor {
+	f := event.NewFactor(m, r)
 	f.Detail, f.Step = detail, step
+	f.Fresh = f.Fresh && r == event.Verified
 	if m == event.MethodFederated {
 		f.Provider = lenient.First(string(b.in.Connection), string(b.in.Strategy))
 	}
@@ -57,21 +58,21 @@ func (b *build) prompt(p *prompt) {
 	case p.Grant != nil && name == "consent":
 		b.consent(p)
 	case hasResistant(p.PerformedAMR) || hasResistant(p.PerformedACR):
-		b.factor(event.MethodPasskey, name+" phr", event.StepPrimary)
+		b.factor(event.MethodPasskey, event.Verified, name+" phr", event.StepPrimary)
 	case isSecondFactor(p):
-		f := b.factor(secondOf(string(p.Provider), p.PerformedAMR), strings.TrimSpace(name+" "+string(p.Provider)), event.StepSecondary)
+		f := b.factor(secondOf(string(p.Provider), p.PerformedAMR), event.Verified, strings.TrimSpace(name+" "+string(p.Provider)), event.StepSecondary)
 		if f.Method == event.MethodDelegated {
 			f.Provider = string(p.Provider)
 		}
 	case p.PasswordlessAMR != "":
-		b.factor(passwordless(lenient.First(string(p.Strategy), string(b.in.Strategy)), string(p.Connection), string(p.PasswordlessAMR)), string(p.PasswordlessAMR), event.StepPrimary)
+		b.factor(passwordless(lenient.First(string(p.Strategy), string(b.in.Strategy)), string(p.Connection), string(p.PasswordlessAMR)), event.Verified, string(p.PasswordlessAMR), event.StepPrimary)
 	case name == "federated-authenticate", name == "saml-authenticate", name == "oidc-authenticate", name == "oauth2-authenticate", name == "wsfed-authenticate":
-		f := b.factor(event.MethodFederated, name, event.StepPrimary)
+		f := b.factor(event.MethodFederated, event.Verified, name, event.StepPrimary)
 		f.Provider = lenient.First(string(p.Connection), f.Provider)
 	case name == "lock-password-authenticate", name == "prompt-authenticate-password":
-		b.factor(event.MethodPassword, name, event.StepPrimary)
+		b.factor(event.MethodPassword, event.Verified, name, event.StepPrimary)
 	case name == "authenticate":
-		b.factor(event.MethodExistingSession, name, event.StepUnknown)
+		b.factor(event.MethodExistingSession, event.Verified, name, event.StepUnknown)
 	}
 	if t, ok := lenient.Time(string(p.CompletedAt)); ok && len(b.e.Factors) > before {
 		b.e.Factors[before].Time = &t
@@ -90,7 +91,7 @@ const multiFactor = "http://schemas.openid.net/pape/policies/2007/06/multi-facto
 
 func isSecondFactor(p *prompt) bool {
 	return slices.Contains(p.PerformedAMR, "mfa") || slices.Contains(p.PerformedACR, multiFactor) ||
-		len(p.PerformedAMR) > 0 && (p.Name == "mfa" || p.Name == "universal-mfa")
+		p.Name == "mfa" || p.Name == "universal-mfa"
 }
 
 // secondOf names the second factor where its provider or an amr value of RFC 8176
@@ -184,7 +185,7 @@ func (b *build) credentials(o event.Outcome) error {
 	default:
 		return nil
 	}
-	b.factor(m, string(b.in.Strategy), event.StepPrimary).Result = resultOf(o)
+	b.factor(m, resultOf(o), string(b.in.Strategy), event.StepPrimary)
 	return nil
 }
 
@@ -194,7 +195,7 @@ func (b *build) failedLogin() error {
 	d := &b.in.Details
 	b.e.Risk = riskOf(string(d.RiskAssessment.Confidence), &d.RiskAssessment.Assessments)
 	if b.in.Type == "fp" {
-		b.factor(event.MethodPassword, "", event.StepPrimary).Result = event.Failed
+		b.factor(event.MethodPassword, event.Failed, "", event.StepPrimary)
 	}
 	return nil
 }
@@ -223,7 +224,7 @@ func (b *build) exchange(o event.Outcome, p event.Protocol, methods ...event.Met
 		if i > 0 {
 			step = event.StepSecondary
 		}
-		b.factor(m, "", step).Result = resultOf(o)
+		b.factor(m, resultOf(o), "", step)
 	}
 	return nil
 }
@@ -247,7 +248,7 @@ func (b *build) redeemed(o event.Outcome) {
 func (b *build) deviceCode(o event.Outcome) error {
 	b.e.Kind, b.e.Outcome, b.e.Protocol = event.SignIn, o, event.ProtocolDeviceCode
 	if o == event.Success {
-		b.factor(event.MethodExistingSession, "", event.StepUnknown)
+		b.factor(event.MethodExistingSession, event.Verified, "", event.StepUnknown)
 	}
 	return nil
 }
@@ -262,10 +263,7 @@ func (b *build) ciba(k event.Kind, o event.Outcome) error {
 	case strings.Contains(channel, "email"):
 		m = event.MethodEmailLink
 	}
-	b.factor(m, string(b.in.Details.NotificationChan), event.StepPrimary).Result = resultOf(o)
-	if o == event.Challenged {
-		b.e.Factors[0].Fresh = false
-	}
+	b.factor(m, resultOf(o), string(b.in.Details.NotificationChan), event.StepPrimary)
 	return nil
 }
 
