@@ -178,7 +178,7 @@ func (c *Client) Do(ctx context.Context, method, ref string, query url.Values, b
 		return nil, err
 	}
 	where := method + " " + bare(address.String())
-	pause := backoff.NewExponentialBackOff()
+	pause, unsaid := backoff.NewExponentialBackOff(), backoff.NewExponentialBackOff()
 	renewed := false
 	for attempt := 1; ; {
 		if err := c.pass(ctx); err != nil {
@@ -192,6 +192,9 @@ func (c *Client) Do(ctx context.Context, method, ref string, query url.Values, b
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case isThrottled:
+			if throttled.wait == 0 {
+				throttled.wait = max(unsaid.NextBackOff(), minWait)
+			}
 			c.hold(throttled.wait)
 			c.rt.Log.WarnContext(ctx, "provider throttles", slog.String("request", where), slog.Duration("wait", throttled.wait))
 			continue // as often as the provider says so
@@ -227,6 +230,7 @@ func passing(err error) bool {
 
 // throttledError says that the provider wants fewer requests.
 type throttledError struct {
+	// wait is 0 where the provider does not say for how long.
 	wait  time.Duration
 	where string
 }
@@ -330,10 +334,10 @@ func (c *Client) once(ctx context.Context, method string, address *url.URL, wher
 		c.hold(limit)
 		return &Response{Header: resp.Header, Body: data, where: where}, nil
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") != "":
-		return nil, &throttledError{wait: min(max(limit, retryAfter(resp.Header, now), minWait), maxWait), where: where}
+		return nil, &throttledError{wait: throttle(limit, retryAfter(resp.Header, now)), where: where}
 	case status == http.StatusForbidden && limit > 0, status == http.StatusForbidden && resp.Header.Get("Retry-After") != "":
 		// Some providers throttle by 403 with their rate headers.
-		return nil, &throttledError{wait: min(max(limit, retryAfter(resp.Header, now), minWait), maxWait), where: where}
+		return nil, &throttledError{wait: throttle(limit, retryAfter(resp.Header, now)), where: where}
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return nil, &ingest.CredentialError{Cure: c.opts.Cure, Err: &StatusError{Status: status, Code: codeOf(data), Where: where}}
 	default:
@@ -341,8 +345,17 @@ func (c *Client) once(ctx context.Context, method string, address *url.URL, wher
 	}
 }
 
-// minWait is for a throttled request whose answer does not say for how long.
+// minWait is the least for which a throttled request waits.
 const minWait = time.Second
+
+// throttle is for how long a provider wants no request; 0 where it does not say.
+func throttle(limit, retry time.Duration) time.Duration {
+	wait := max(limit, retry)
+	if wait <= 0 {
+		return 0
+	}
+	return min(max(wait, minWait), maxWait)
+}
 
 // retryAfter reads Retry-After, seconds or a date.
 func retryAfter(h http.Header, now time.Time) time.Duration {

@@ -5,16 +5,21 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -82,7 +87,6 @@ func TestThrottledRequestsWaitAsLongAsTheProviderSays(t *testing.T) {
 		"its own header":    {429, map[string]string{"X-Reset-In": "11s"}, 22 * time.Second},
 		"unavailable":       {503, map[string]string{"Retry-After": "3"}, 6 * time.Second},
 		"forbidden":         {403, map[string]string{"Retry-After": "60"}, 2 * time.Minute},
-		"nothing is said":   {429, nil, 2 * minWait},
 		"more than allowed": {429, map[string]string{"Retry-After": "86400"}, 2 * maxWait},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -114,6 +118,26 @@ func TestThrottledRequestsWaitAsLongAsTheProviderSays(t *testing.T) {
 				t.Errorf("waited %s (%v), want %s", waited, c.waits, tc.total)
 			}
 		})
+	}
+}
+
+func TestThrottledWithoutAWordWaitsLongerEachTime(t *testing.T) {
+	c := newClock()
+	refuse := 12
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if refuse--; refuse >= 0 {
+			w.WriteHeader(429)
+			return
+		}
+		fmt.Fprint(w, `{}`)
+	}))
+	defer srv.Close()
+	if _, err := client(t, c, srv.URL, Options{}).Get(t.Context(), "logs", nil); err != nil {
+		t.Fatal(err)
+	}
+	first, last := c.waits[0], c.waits[len(c.waits)-1]
+	if first != minWait || last < 10*minWait || last > 2*time.Minute {
+		t.Errorf("waited %v, want from %s to about a minute", c.waits, minWait)
 	}
 }
 
@@ -279,6 +303,50 @@ func TestParseKeyRefusesWhatIsNone(t *testing.T) {
 		if _, err := ParseKey(text); err == nil || strings.Contains(err.Error(), "very-secret") {
 			t.Errorf("ParseKey(%q) = %v, want an error that does not repeat it", text, err)
 		}
+	}
+}
+
+func TestAnAssertionNamesItsCertificate(t *testing.T) {
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyBlock := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(private)})
+	certBlock := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})
+	sum := sha256.Sum256(certificate)
+	for name, tc := range map[string]struct {
+		pem  []byte
+		want any
+	}{
+		"certificate first": {slices.Concat(certBlock, keyBlock), base64.RawURLEncoding.EncodeToString(sum[:])},
+		"key first":         {slices.Concat(keyBlock, certBlock), base64.RawURLEncoding.EncodeToString(sum[:])},
+		"key alone":         {keyBlock, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			key, err := ParseKey(string(tc.pem))
+			if err != nil {
+				t.Fatal(err)
+			}
+			signed, err := Sign(key, "PS256", jwt.Claims{Issuer: "client"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			parsed, err := jwt.ParseSigned(signed, []jose.SignatureAlgorithm{jose.PS256})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := parsed.Headers[0].ExtraHeaders["x5t#S256"]; got != tc.want {
+				t.Errorf("x5t#S256 = %v, want %v", got, tc.want)
+			}
+		})
+	}
+	if _, err := ParseKey(string(certBlock)); err == nil || !strings.Contains(err.Error(), "certificate alone") {
+		t.Errorf("ParseKey of a certificate = %v, want an error that says so", err)
 	}
 }
 
