@@ -74,8 +74,9 @@ func (e *Event) Validate() error {
 	case len(e.Raw) > MaxRawLen:
 		return invalid("raw", "has %d bytes, at most %d", len(e.Raw), MaxRawLen)
 	}
-	for i, f := range e.Factors {
-		if err := validStrength(fmt.Sprintf("factors[%d]", i), f.Method, f.Class, f.Rank); err != nil {
+	for i := range e.Factors {
+		f := &e.Factors[i]
+		if err := validStrength("factors", i, f.Method, f.Class, f.Rank); err != nil {
 			return err
 		}
 		if !f.Result.Valid() {
@@ -85,8 +86,9 @@ func (e *Event) Validate() error {
 			return invalid(fmt.Sprintf("factors[%d].fresh", i), "a %s factor proves nothing fresh", f.Class)
 		}
 	}
-	for i, a := range e.Authenticators {
-		if err := validStrength(fmt.Sprintf("authenticators[%d]", i), a.Method, a.Class, a.Rank); err != nil {
+	for i := range e.Authenticators {
+		a := &e.Authenticators[i]
+		if err := validStrength("authenticators", i, a.Method, a.Class, a.Rank); err != nil {
 			return err
 		}
 	}
@@ -155,14 +157,16 @@ func (e *Event) validParts() error {
 	return nil
 }
 
-func validStrength(field string, m Method, c Class, rank int) error {
+func validStrength(list string, i int, m Method, c Class, rank int) error {
+	s, ok := strengths(m)
+	field := func(name string) string { return fmt.Sprintf("%s[%d].%s", list, i, name) }
 	switch {
-	case !m.Valid():
-		return invalid(field+".method", "%q is not a method", m)
-	case c != m.Class():
-		return invalid(field+".class", "is %q, the class of %s is %q", c, m, m.Class())
-	case rank != m.Rank():
-		return invalid(field+".rank", "is %d, the rank of %s is %d", rank, m, m.Rank())
+	case !ok:
+		return invalid(field("method"), "%q is not a method", m)
+	case c != s.class:
+		return invalid(field("class"), "is %q, the class of %s is %q", c, m, s.class)
+	case rank != s.rank:
+		return invalid(field("rank"), "is %d, the rank of %s is %d", rank, m, s.rank)
 	}
 	return nil
 }
@@ -171,7 +175,9 @@ func validIP(field, ip string) error {
 	if ip == "" {
 		return nil
 	}
-	if a, err := netip.ParseAddr(ip); err != nil || a.String() != ip {
+	a, err := netip.ParseAddr(ip)
+	var canonical [64]byte
+	if err != nil || string(a.AppendTo(canonical[:0])) != ip {
 		return invalid(field, "%q is not an address in canonical form", ip)
 	}
 	return nil
