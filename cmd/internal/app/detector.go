@@ -34,6 +34,7 @@ const ownSource = "stepdown"
 type detector struct {
 	client    *stream.Client
 	partition int
+	decoder   event.Decoder
 	shard     *detect.Shard
 	metrics   *metrics
 	log       *slog.Logger
@@ -75,8 +76,8 @@ func (d *detector) Handle(ctx context.Context, batch []stream.Message) error {
 func (d *detector) apply(ctx context.Context, batch []stream.Message) error {
 	for i := range batch {
 		m := &batch[i]
-		var e event.Event
-		if err := event.Decode(m.Value, &e); err != nil {
+		e, err := d.decoder.Decode(m.Value)
+		if err != nil {
 			if errors.Is(err, event.ErrSchema) {
 				// A newer collector wrote it: this detector must not skip it.
 				return fmt.Errorf("partition %d offset %d: %w; upgrade the detectors before the collectors", d.partition, m.Offset, err)
@@ -86,7 +87,7 @@ func (d *detector) apply(ctx context.Context, batch []stream.Message) error {
 			}
 			continue
 		}
-		if err := d.shard.Apply(&e, m.Offset); err != nil {
+		if err := d.shard.Apply(e, m.Offset); err != nil {
 			if err := d.bury(ctx, m, reasonUnreadableEvent, err); err != nil {
 				return err
 			}
