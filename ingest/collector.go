@@ -48,8 +48,10 @@ type Deps struct {
 	Identity    Identity
 	Publisher   Publisher
 	Cursors     CursorStore
-	Registerer  prometheus.Registerer
-	Log         *slog.Logger
+	// Lateness is how late detection takes an event; 0 is not known.
+	Lateness   time.Duration
+	Registerer prometheus.Registerer
+	Log        *slog.Logger
 	// Now stamps Observed, where a source left it open, and Ingested.
 	Now func() time.Time
 }
@@ -85,6 +87,7 @@ type Collector struct {
 	unsaved json.RawMessage
 	// progress tells of history that is being caught up.
 	progress progress
+	late     late
 
 	mu sync.Mutex
 	// failing is what the source says since failingSince; nil while it is well.
@@ -250,6 +253,9 @@ func (c *Collector) publish(ctx context.Context, records []Record, out *Normaliz
 		if times[i].After(now) {
 			times[i] = now
 		}
+	}
+	if c.deps.Lateness > 0 {
+		c.late.note(ctx, c.log, now, c.deps.Lateness, times)
 	}
 	for len(events) > 0 {
 		n := len(events)

@@ -18,7 +18,8 @@ const Stdin = "-"
 // Config says which files to read as what.
 type Config struct {
 	// Paths are files, patterns of path/filepath.Match, or "-" for standard
-	// input alone. Files are read in this order, those of one pattern by name;
+	// input alone. Files whose records have times are read side by side, the
+	// earliest record first; others in this order, those of one pattern by name,
 	// with Follow the oldest first.
 	Paths []string `yaml:"paths"`
 	// Source names the provider whose records they are.

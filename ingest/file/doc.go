@@ -15,6 +15,11 @@
 // so that one broken line costs itself and nothing behind it. What is broken or
 // too long becomes a record with Err and the bytes, for the dead-letter topic.
 //
+// Several logs in one input are read side by side, the earliest record first, since
+// detection takes what comes hours late as too late. The time of a record is told
+// by its normalizer, which then reads it twice: that costs only while two files
+// have something unread.
+//
 // A file is recognized by what it holds. Its identity is device, inode and a
 // hash of its first KiB; its position is an offset into the uncompressed bytes
 // with a hash of the bytes before it. So a file that was renamed goes on where it

@@ -35,6 +35,8 @@ type Source struct {
 	cfg   Config
 	log   *slog.Logger
 	stdin *stdin
+	// timeOf is set where files are merged.
+	timeOf func(ingest.Record) time.Time
 
 	streams []*stream
 	// left are positions without a file: of a cursor, or of files that were
@@ -135,10 +137,14 @@ func (s *Source) Close() error {
 // read fills b from the streams in their order.
 func (s *Source) read(b *batch) error {
 	var errs []error
+	ended := s.merge(b)
 	for i := 0; i < len(s.streams) && !b.full(); i++ {
 		at := (s.first + i) % len(s.streams)
 		st := s.streams[at]
-		final := !s.cfg.Follow || st.missed >= goneScans || st.givenUp()
+		if slices.Contains(ended, st) {
+			continue
+		}
+		final := s.final(st) // before ready forgets why
 		ok, changed, err := st.ready()
 		switch {
 		case changed:
@@ -170,6 +176,11 @@ func (s *Source) read(b *batch) error {
 	return errors.Join(errs...)
 }
 
+// final reports whether the end of the file is the end of what it will hold.
+func (s *Source) final(st *stream) bool {
+	return !s.cfg.Follow || st.missed >= goneScans || st.givenUp()
+}
+
 // complain returns the error about a file, or, where other files are followed
 // beside it, logs it when it is new.
 func (s *Source) complain(path string, err error) error {
@@ -189,6 +200,9 @@ func (s *Source) complain(path string, err error) error {
 // a value at its end as broken, for the rest is gone, or in a copy that goes on
 // before it.
 func (s *Source) begin(st *stream, b *batch) {
+	if v, ok := st.ahead.take(); ok {
+		b.add(st.at.Path, v)
+	}
 	flush := func(end error) {
 		for st.split != nil {
 			v, ok := st.split.next(end)

@@ -488,8 +488,9 @@ func TestFollow(t *testing.T) {
 			{"another member", add("a.gz", gzipped(t, l(3)+"\n")), []string{l(3)}},
 		}},
 	} {
-		for _, restart := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, restart %v", tt.name, restart), func(t *testing.T) {
+		for i := range 4 {
+			restart, merge := i%2 > 0, i > 1
+			t.Run(fmt.Sprintf("%s, restart %v, merge %v", tt.name, restart, merge), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					dir := t.TempDir()
 					cfg := config(filepath.Join(dir, tt.pattern))
@@ -500,6 +501,9 @@ func TestFollow(t *testing.T) {
 						step.do(t, dir)
 						if s == nil || restart && !strings.Contains(step.name, "half") && !strings.Contains(step.name, "just before") && cursor != nil {
 							s = source(t, cfg, cursor)
+							if merge {
+								s.MergeBy(func(ingest.Record) time.Time { return time.Unix(1, 0) })
+							}
 						}
 						var got []string
 						got, cursor = drain(t, s, cursor)

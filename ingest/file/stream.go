@@ -38,6 +38,7 @@ type stream struct {
 	// frozen: the position stays before what the compression broke off, so that
 	// it is read when the file was completed after all.
 	frozen bool
+	ahead  ahead
 }
 
 // stamp changes when a file is written.
@@ -168,6 +169,10 @@ func (s *stream) position() position {
 	if s.split == nil || s.frozen {
 		return s.at
 	}
+	if s.ahead.held {
+		s.at.Offset, s.at.Line, s.at.In, s.at.Tail = s.ahead.at.Offset, s.ahead.at.Line, s.ahead.at.In, s.ahead.at.Tail
+		return s.at
+	}
 	s.at.Offset, s.at.Line = s.split.position()
 	s.at.In, s.at.Tail = s.split.in, printOf(s.split.tail)
 	if s.at.Offset > int64(s.at.Head.Len) {
@@ -204,6 +209,7 @@ func (s *stream) close() {
 	s.closeIn()
 	_ = s.file.Close() // it was only read
 	s.file, s.in, s.split = nil, nil, nil
+	s.ahead.take() // it comes again
 }
 
 // givenUp reports whether a file that breaks off is no longer expected to grow.
@@ -225,7 +231,7 @@ func (s *stream) ready() (ok, changed bool, err error) {
 		if err != nil {
 			return false, false, err
 		}
-		opened.missed = s.missed
+		opened.missed, opened.ahead = s.missed, s.ahead
 		*s = *opened
 		return true, false, nil
 	}
@@ -257,40 +263,55 @@ func (s *stream) ready() (ok, changed bool, err error) {
 // the end of the file is the end.
 func (s *stream) fill(b *batch, final bool) error {
 	for !b.full() {
+		v, ok, err := s.next(final)
+		if !ok {
+			return err
+		}
+		b.add(s.at.Path, v)
+	}
+	return nil
+}
+
+// next returns the next value, if it can be read now.
+func (s *stream) next(final bool) (v value, ok bool, err error) {
+	if v, ok := s.ahead.take(); ok {
+		return v, true, nil
+	}
+	for {
 		v, ok := s.split.next(s.end)
 		if ok {
 			if s.end != nil && errors.Is(v.err, s.end) {
 				s.end = io.EOF // said
 				v.err = fmt.Errorf("read %s: %w", s.at.Path, v.err)
 			}
-			b.add(s.at.Path, v)
-			continue
+			return v, true, nil
 		}
 		if s.end != nil {
 			if !errors.Is(s.end, io.EOF) {
-				b.add(s.at.Path, value{line: s.split.line, err: fmt.Errorf("read %s: %w", s.at.Path, s.end)})
+				v := value{line: s.split.line, err: fmt.Errorf("read %s: %w", s.at.Path, s.end)}
+				s.end = io.EOF // said
+				return v, true, nil
 			}
 			s.finished = true
-			return nil
+			return value{}, false, nil
 		}
 		n, err := s.split.read(s.in)
 		switch {
 		case n > 0 || err == nil:
 		case errors.Is(err, io.EOF) && !s.compressed && !final:
-			return nil
+			return value{}, false, nil
 		case errors.Is(err, io.ErrUnexpectedEOF) && !final:
 			s.partial, s.finished = true, true // until it has grown
-			return nil
+			return value{}, false, nil
 		case errors.Is(err, io.EOF):
 			s.end = err
 		case s.compressed:
 			s.position()
 			s.end, s.frozen = err, true
 		default:
-			return err
+			return value{}, false, err
 		}
 	}
-	return nil
 }
 
 // sameEnd reports whether the plain file at path ends in the bytes that the

@@ -262,9 +262,26 @@ func (a *App) openInputs() (err error) {
 		if err != nil {
 			return fmt.Errorf("inputs[%d] %s: %w", i, in.Name, err)
 		}
+		source.MergeBy(timeOf(Normalizers()[in.File.Source]))
 		a.inputs[in.Name] = source
 	}
 	return nil
+}
+
+// timeOf returns the time of the first of the events that n makes of a record.
+func timeOf(n ingest.Normalizer) func(ingest.Record) time.Time {
+	return func(r ingest.Record) (first time.Time) {
+		events, err := n.Normalize(r)
+		if err != nil {
+			return time.Time{}
+		}
+		for i := range events {
+			if t := events[i].Time; first.IsZero() || t.Before(first) {
+				first = t
+			}
+		}
+		return first
+	}
 }
 
 func (a *App) openKafka(ctx context.Context) error {
@@ -443,7 +460,7 @@ func (a *App) runSinks(ctx context.Context, g *errgroup.Group) {
 
 func (a *App) runCollectors(ctx context.Context, g *errgroup.Group) {
 	pipeline := ingest.New(a.cfg.Ingest, ingest.Deps{
-		Normalizers: Normalizers(), Identity: a.resolver, Publisher: publisher{a.client}, Cursors: a.cursors,
+		Normalizers: Normalizers(), Identity: a.resolver, Publisher: publisher{a.client}, Cursors: a.cursors, Lateness: a.cfg.Detect.Lateness,
 		Registerer: a.opts.Registerer, Log: a.log, Now: a.now,
 	})
 	// All lanes must exist before the first runs, so that the inputs wait for
