@@ -79,10 +79,11 @@ func New(cfg Config, deps Deps) *Pipeline {
 // cursor, in this order.
 type Collector struct {
 	*Pipeline
-	input  string
-	source Source
-	lane   *lane
-	log    *slog.Logger
+	input   string
+	source  Source
+	cursors CursorStore
+	lane    *lane
+	log     *slog.Logger
 	// unsaved is the cursor of a durable batch that could not be saved yet.
 	unsaved json.RawMessage
 	// progress tells of history that is being caught up.
@@ -103,9 +104,17 @@ func (p *Pipeline) Collector(input string, source Source) *Collector {
 		Pipeline: p,
 		input:    input,
 		source:   source,
+		cursors:  p.deps.Cursors,
 		lane:     p.align.join(),
 		log:      p.deps.Log.With(slog.String("input", input)),
 	}
+}
+
+// WithCursors makes the collector keep its cursor elsewhere than Deps says; it
+// returns the collector.
+func (c *Collector) WithCursors(s CursorStore) *Collector {
+	c.cursors = s
+	return c
 }
 
 // Run collects until the input ends, when it returns nil, or ctx does. An error
@@ -117,13 +126,13 @@ func (c *Collector) Run(ctx context.Context) (err error) {
 	defer c.lane.leave()
 	defer func() {
 		if c.unsaved != nil {
-			err = errors.Join(err, c.deps.Cursors.Save(c.input, c.unsaved)) // one more try
+			err = errors.Join(err, c.cursors.Save(c.input, c.unsaved)) // one more try
 		}
 		if errClose := c.source.Close(); err == nil && errClose != nil {
 			err = fmt.Errorf("close input %s: %w", c.input, errClose)
 		}
 	}()
-	cursor, err := c.deps.Cursors.Load(c.input)
+	cursor, err := c.cursors.Load(c.input)
 	if err != nil {
 		return fmt.Errorf("start input %s: %w", c.input, err)
 	}
@@ -340,7 +349,7 @@ func (c *Collector) saveCursor(ctx context.Context) error {
 		c.metrics.cursorErrors.WithLabelValues(c.input).Inc()
 		c.log.ErrorContext(ctx, "save cursor", slog.Any("error", err))
 	}
-	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, c.deps.Cursors.Save(c.input, c.unsaved) },
+	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, c.cursors.Save(c.input, c.unsaved) },
 		backoff.WithBackOff(c.newBackOff()), backoff.WithMaxTries(cursorTries), backoff.WithNotify(failed))
 	switch {
 	case err == nil:

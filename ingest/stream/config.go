@@ -17,7 +17,7 @@ type Config struct {
 	// ClientID is what brokers show in their logs and quotas. The consumer groups
 	// are named after it: two installations on one cluster need two.
 	ClientID string `yaml:"client_id"`
-	// Topics are the names of the five topics.
+	// Topics are the names of the six topics.
 	Topics Topics `yaml:"topics"`
 	// Partitions is the partition count of events, alerts and state. It is
 	// fixed for the life of a cluster: a key's partition depends on it.
@@ -54,12 +54,13 @@ type Topics struct {
 	Events     string `yaml:"events"`
 	Alerts     string `yaml:"alerts"`
 	State      string `yaml:"state"`
+	Cursors    string `yaml:"cursors"`
 	Triage     string `yaml:"triage"`
 	DeadLetter string `yaml:"dead_letter"`
 }
 
 func (t Topics) all() []string {
-	return []string{t.Events, t.Alerts, t.State, t.Triage, t.DeadLetter}
+	return []string{t.Events, t.Alerts, t.State, t.Cursors, t.Triage, t.DeadLetter}
 }
 
 // Retention says how long a topic keeps records; 0 keeps them for ever. The
@@ -102,6 +103,7 @@ func DefaultConfig() Config {
 			Events:     "stepdown.events",
 			Alerts:     "stepdown.alerts",
 			State:      "stepdown.state",
+			Cursors:    "stepdown.cursors",
 			Triage:     "stepdown.triage",
 			DeadLetter: "stepdown.deadletter",
 		},

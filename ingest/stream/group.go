@@ -30,6 +30,11 @@ type GroupConfig struct {
 	MaxBytes int
 	// IdleAfter is the quiet time after which Idle is called; 0 means 1 s.
 	IdleAfter time.Duration
+	// Reopen closes every partition when a generation ends, before the next can
+	// begin anywhere, and opens it anew. Without it, a partition that stays with
+	// its member stays open. With it, no two live members have a partition open at
+	// a time: it is a lease on what the partition stands for.
+	Reopen bool
 	// RetryMin and RetryMax bound the growing pause after a handler error; 0
 	// means 100 ms and 30 s.
 	RetryMin, RetryMax time.Duration

@@ -428,6 +428,86 @@ func TestGroupRebalance(t *testing.T) {
 	}
 }
 
+// lease is a partition of a group that opens anew.
+type lease struct {
+	mutex *sync.Mutex
+	held  map[int]string
+	t     *testing.T
+	by    string
+	n     int
+}
+
+func (l *lease) Handle(context.Context, []stream.Message) error { return nil }
+func (l *lease) Idle(context.Context, time.Duration) error      { return nil }
+
+func (l *lease) Close() error {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	if l.held[l.n] != l.by {
+		l.t.Errorf("%s closes partition %d, which %q holds", l.by, l.n, l.held[l.n])
+	}
+	delete(l.held, l.n)
+	return nil
+}
+
+func TestGroupThatReopensIsALease(t *testing.T) {
+	config := streamtest.Config(t)
+	client := streamtest.Client(t, config)
+	if _, err := client.Apply(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	topic := config.Topics.Cursors
+	n, err := client.PartitionsOf(t.Context(), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mutex sync.Mutex
+	held, opened := map[int]string{}, map[string]int{}
+	open := func(by string) func(context.Context, stream.Assignment) (stream.Partition, error) {
+		return func(_ context.Context, a stream.Assignment) (stream.Partition, error) {
+			mutex.Lock()
+			defer mutex.Unlock()
+			if other := held[a.Partition]; other != "" {
+				t.Errorf("partition %d is given to %s while %s holds it", a.Partition, by, other)
+			}
+			held[a.Partition] = by
+			opened[by]++
+			return &lease{&mutex, held, t, by, a.Partition}, nil
+		}
+	}
+	all := func(want ...string) func() bool {
+		return func() bool {
+			mutex.Lock()
+			defer mutex.Unlock()
+			by := map[string]bool{}
+			for _, m := range held {
+				by[m] = true
+			}
+			return len(held) == n && len(by) == len(want) && !slices.ContainsFunc(want, func(m string) bool { return !by[m] })
+		}
+	}
+	group := stream.GroupConfig{ID: topic + ".group", Topic: topic, Reopen: true}
+	stopA := start(t, client, group, open("a"))
+	eventually(t, "a to hold all", all("a"))
+	stopB := start(t, streamtest.Client(t, config), group, open("b"))
+	eventually(t, "a and b to share", all("a", "b"))
+	mutex.Lock()
+	if opened["a"] <= n {
+		t.Errorf("a opened %d partitions: what stayed was not opened anew", opened["a"])
+	}
+	mutex.Unlock()
+	stopC := start(t, streamtest.Client(t, config), group, open("c"))
+	eventually(t, "three to share", all("a", "b", "c"))
+	stopA()
+	eventually(t, "b and c to share", all("b", "c"))
+	stopB()
+	eventually(t, "c to hold all", all("c"))
+	stopC()
+	if len(held) > 0 {
+		t.Errorf("held after the end: %v", held)
+	}
+}
+
 func TestGroupSurvivesBrokerRestart(t *testing.T) {
 	client, restart := restartable(t)
 	topic := client.Topics().Events

@@ -255,11 +255,11 @@ func TestTopicsPlanApplyCheck(t *testing.T) {
 	client := streamtest.Client(t, config)
 
 	var layout *stream.LayoutError
-	if err := client.Check(t.Context()); !errors.As(err, &layout) || !errors.Is(err, stream.ErrLayout) || len(layout.Differences) != 5 {
-		t.Fatalf("check gave %v, want five missing topics", err)
+	if err := client.Check(t.Context()); !errors.As(err, &layout) || !errors.Is(err, stream.ErrLayout) || len(layout.Differences) != 6 {
+		t.Fatalf("check gave %v, want six missing topics", err)
 	}
 	applied, err := client.Apply(t.Context())
-	if err != nil || len(applied) != 5 {
+	if err != nil || len(applied) != 6 {
 		t.Fatalf("apply gave %v, %v", applied, err)
 	}
 	if plan, err := client.Plan(t.Context()); err != nil || len(plan) != 0 {
@@ -292,10 +292,10 @@ func TestTopicsPlanApplyCheck(t *testing.T) {
 	larger := drifted
 	larger.MaxMessageBytes = 3 << 20
 	other = streamtest.Client(t, larger)
-	if err := other.Check(t.Context()); !errors.As(err, &layout) || len(layout.Differences) != 5 || layout.Differences[0].Problem != stream.SmallLimit {
+	if err := other.Check(t.Context()); !errors.As(err, &layout) || len(layout.Differences) != 6 || layout.Differences[0].Problem != stream.SmallLimit {
 		t.Fatalf("check gave %v, want five small limits", err)
 	}
-	if applied, err := other.Apply(t.Context()); err != nil || len(applied) != 5 {
+	if applied, err := other.Apply(t.Context()); err != nil || len(applied) != 6 {
 		t.Fatalf("apply gave %v, %v", applied, err)
 	}
 	noise := make([]byte, 3<<20-100)

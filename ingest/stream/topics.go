@@ -16,6 +16,10 @@ import (
 // by identity: triage and dead letter.
 const sharedPartitions = 4
 
+// cursorPartitions divides the inputs among collectors: as many collectors can
+// share them.
+const cursorPartitions = 16
+
 // Problem is a way in which a topic can differ from the configuration.
 type Problem string
 
@@ -102,6 +106,10 @@ func (c *Client) desired() []topic {
 			"segment.ms":                strconv.FormatInt((6 * time.Hour).Milliseconds(), 10),
 			"min.cleanable.dirty.ratio": "0.2",
 		}},
+		{name: t.Cursors, partitions: cursorPartitions, keyed: true, cleanup: "compact", extra: map[string]string{
+			"segment.ms":                strconv.FormatInt((6 * time.Hour).Milliseconds(), 10),
+			"min.cleanable.dirty.ratio": "0.2",
+		}},
 		{name: t.Triage, partitions: sharedPartitions, cleanup: "delete", retention: milliseconds(keep.Triage)},
 		{name: t.DeadLetter, partitions: sharedPartitions, cleanup: "delete", retention: milliseconds(keep.DeadLetter)},
 	}
@@ -116,7 +124,7 @@ func milliseconds(d time.Duration) string {
 }
 
 // Plan compares the topics with the configuration and returns the
-// differences, in the order events, alerts, state, triage, dead letter. It
+// differences, in the order events, alerts, state, cursors, triage, dead letter. It
 // changes nothing.
 func (c *Client) Plan(ctx context.Context) ([]Difference, error) {
 	var differences []Difference
@@ -363,4 +371,9 @@ func (c *Client) Check(ctx context.Context) error {
 		return &LayoutError{Differences: blocking}
 	}
 	return nil
+}
+
+// PartitionsOf returns the partition count of a topic.
+func (c *Client) PartitionsOf(ctx context.Context, topic string) (int, error) {
+	return c.partitions(ctx, topic)
 }

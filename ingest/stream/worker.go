@@ -241,8 +241,13 @@ func (w *worker) closeHandler() {
 }
 
 // keep leaves the handler for the next generation, if it stands exactly at the
-// commit.
+// commit. A group that opens anew closes it here: the member joins again only when
+// all its workers have ended.
 func (w *worker) keep() {
+	if w.group.config.Reopen {
+		w.closeHandler()
+		return
+	}
 	if w.handler != nil {
 		w.group.kept.put(w.partition, kept{
 			handler:    w.handler,

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,11 +23,7 @@ import (
 	"stepdown/detect"
 	"stepdown/detect/rule"
 	"stepdown/ingest"
-	"stepdown/ingest/entra"
-	"stepdown/ingest/event"
-	"stepdown/ingest/file"
 	"stepdown/ingest/identity"
-	"stepdown/ingest/okta"
 	"stepdown/ingest/secret"
 	"stepdown/ingest/stream"
 	"stepdown/ingest/stream/embedded"
@@ -38,14 +35,6 @@ import (
 	"stepdown/sinks/slack"
 	"stepdown/sinks/terminal"
 )
-
-// Normalizers are the providers that this build reads, by source.
-func Normalizers() map[event.Source]ingest.Normalizer {
-	return map[event.Source]ingest.Normalizer{
-		"okta":  okta.New(),
-		"entra": entra.New(),
-	}
-}
 
 // Sources are the names of the providers that this build reads, in order.
 func Sources() []string {
@@ -104,6 +93,8 @@ type Options struct {
 	// Sources are inputs beside those of the configuration, by name; the demo
 	// brings its company.
 	Sources map[string]ingest.Source
+	// Since is where live inputs without a cursor begin; zero leaves it to them.
+	Since time.Time
 	// Sinks are alert sinks beside those of the configuration, by name.
 	Sinks map[string]sinks.Sink
 }
@@ -126,8 +117,12 @@ type App struct {
 	runners  map[string]*sinks.Runner
 	listener net.Listener
 	inputs   map[string]ingest.Source
-	cursors  ingest.CursorStore
-	reload   reloadState
+	// live are the inputs whose provider is polled by whoever holds the lease.
+	live             []*config.Input
+	receiver         *http.Server
+	receiverListener net.Listener
+	cursors          ingest.CursorStore
+	reload           reloadState
 	// closers run in reverse order when Run ends.
 	closers []closer
 }
@@ -222,7 +217,7 @@ func (a *App) Open(ctx context.Context) error {
 		}
 	}
 	if a.opts.Roles.Collect {
-		if err := a.openInputs(); err != nil {
+		if err := a.openInputs(ctx); err != nil {
 			return err
 		}
 	}
@@ -245,43 +240,6 @@ func (a *App) Open(ctx context.Context) error {
 func (a *App) keepsData() bool {
 	engine := len(a.cfg.ClickHouse.Addresses) == 0 && !a.cfg.ClickHouse.Disabled
 	return len(a.cfg.Kafka.Brokers) == 0 || a.opts.Roles.Collect || a.opts.Roles.Sink && (engine || a.cfg.Sinks.Slack.Set)
-}
-
-// openInputs makes the sources and finds what of them cannot be.
-func (a *App) openInputs() (err error) {
-	if a.cursors, err = ingest.NewFileCursors(filepath.Join(a.cfg.DataDir, "cursors")); err != nil {
-		return err
-	}
-	a.inputs = maps.Clone(a.opts.Sources)
-	if a.inputs == nil {
-		a.inputs = map[string]ingest.Source{}
-	}
-	for i := range a.cfg.Inputs {
-		in := &a.cfg.Inputs[i]
-		source, err := file.New(in.File, a.log)
-		if err != nil {
-			return fmt.Errorf("inputs[%d] %s: %w", i, in.Name, err)
-		}
-		source.MergeBy(timeOf(Normalizers()[in.File.Source]))
-		a.inputs[in.Name] = source
-	}
-	return nil
-}
-
-// timeOf returns the time of the first of the events that n makes of a record.
-func timeOf(n ingest.Normalizer) func(ingest.Record) time.Time {
-	return func(r ingest.Record) (first time.Time) {
-		events, err := n.Normalize(r)
-		if err != nil {
-			return time.Time{}
-		}
-		for i := range events {
-			if t := events[i].Time; first.IsZero() || t.Before(first) {
-				first = t
-			}
-		}
-		return first
-	}
 }
 
 func (a *App) openKafka(ctx context.Context) error {
@@ -456,33 +414,6 @@ func (a *App) runSinks(ctx context.Context, g *errgroup.Group) {
 		func(context.Context, stream.Assignment) (stream.Partition, error) {
 			return &eventSink{client: a.client, store: a.store, turns: turns, metrics: a.metrics, log: a.log}, nil
 		})
-}
-
-func (a *App) runCollectors(ctx context.Context, g *errgroup.Group) {
-	pipeline := ingest.New(a.cfg.Ingest, ingest.Deps{
-		Normalizers: Normalizers(), Identity: a.resolver, Publisher: publisher{a.client}, Cursors: a.cursors, Lateness: a.cfg.Detect.Lateness,
-		Registerer: a.opts.Registerer, Log: a.log, Now: a.now,
-	})
-	// All lanes must exist before the first runs, so that the inputs wait for
-	// each other.
-	collectors := map[string]*ingest.Collector{}
-	for name, source := range a.inputs {
-		collectors[name] = pipeline.Collector(name, source)
-	}
-	for name, c := range collectors {
-		g.Go(func() error {
-			err := c.Run(ctx)
-			switch {
-			case err == nil:
-				a.log.Info("input read to its end", slog.String("input", name))
-			case ctx.Err() != nil:
-				return nil
-			default:
-				return fmt.Errorf("input %s: %w", name, err)
-			}
-			return nil
-		})
-	}
 }
 
 func (a *App) onClose(name string, close func(context.Context) error) {

@@ -86,7 +86,10 @@ func start(t *testing.T, cfg *config.Config, opts app.Options) *pipeline {
 		t.Fatal(err)
 	}
 	p := &pipeline{t: t, registry: prometheus.NewRegistry(), ended: make(chan error, 1)}
-	opts.Version, opts.Roles, opts.Registerer, opts.Gatherer = "test", app.All(), p.registry, p.registry
+	opts.Version, opts.Registerer, opts.Gatherer = "test", p.registry, p.registry
+	if opts.Roles == (app.Roles{}) {
+		opts.Roles = app.All()
+	}
 	opts.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	opts.Stdout = io.Discard
 	var err error

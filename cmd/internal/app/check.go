@@ -10,6 +10,7 @@ import (
 
 	"stepdown/cmd/internal/config"
 	"stepdown/detect/rule/yamlpos"
+	"stepdown/ingest/event"
 	"stepdown/ingest/identity"
 	"stepdown/sinks/clickhouse/engine"
 )
@@ -72,7 +73,7 @@ func (r Roles) need(path string) bool {
 	section, _, _ := strings.Cut(path, ".")
 	section, _, _ = strings.Cut(section, "[")
 	switch section {
-	case "inputs", "ingest", "identity":
+	case "inputs", "ingest", "identity", "receiver":
 		return r.Collect
 	case "rules", "detect":
 		return r.Detect
@@ -85,10 +86,15 @@ func (r Roles) need(path string) bool {
 // lookAtInput returns what is wrong and doubtful with an input, by the path
 // within it.
 func lookAtInput(in *config.Input) (wrong, doubtful []error) {
-	wrong, doubtful = in.File.Look()
-	wrong, doubtful = prefix("file.", wrong), prefix("file.", doubtful)
-	if known := Sources(); in.File.Source != "" && !slices.Contains(known, string(in.File.Source)) {
-		wrong = append(wrong, fmt.Errorf("file.source: %q is no source of this build%s", in.File.Source, yamlpos.DidYouMean(string(in.File.Source), known)))
+	if in.FromFiles() {
+		wrong, doubtful = in.File.Look()
+		wrong, doubtful = prefix("file.", wrong), prefix("file.", doubtful)
+	}
+	known := Sources()
+	for key, source := range map[string]event.Source{"file.source": in.File.Source, "webhook.source": in.Webhook.Value.Source} {
+		if source != "" && !slices.Contains(known, string(source)) {
+			wrong = append(wrong, fmt.Errorf("%s: %q is no source of this build%s", key, source, yamlpos.DidYouMean(string(source), known)))
+		}
 	}
 	return wrong, doubtful
 }

@@ -34,6 +34,13 @@ func (h *health) watch(part string, check func() error) {
 	h.checks[part] = check
 }
 
+// forget takes a part away.
+func (h *health) forget(part string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.checks, part)
+}
+
 // completed tells that no more parts come.
 func (h *health) completed() {
 	h.mu.Lock()

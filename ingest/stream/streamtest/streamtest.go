@@ -45,6 +45,7 @@ func Config(t testing.TB) stream.Config {
 	config.Topics.Events = prefix + "events"
 	config.Topics.Alerts = prefix + "alerts"
 	config.Topics.State = prefix + "state"
+	config.Topics.Cursors = prefix + "cursors"
 	config.Topics.Triage = prefix + "triage"
 	config.Topics.DeadLetter = prefix + "deadletter"
 	return config

@@ -1,0 +1,320 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"stepdown/cmd/internal/config"
+	"stepdown/ingest"
+	"stepdown/ingest/entra"
+	"stepdown/ingest/event"
+	"stepdown/ingest/file"
+	"stepdown/ingest/stream"
+	"stepdown/ingest/webhook"
+)
+
+// Normalizers are the providers that this build reads, by source.
+func Normalizers() map[event.Source]ingest.Normalizer {
+	all := map[event.Source]ingest.Normalizer{"entra": entra.New()}
+	for _, p := range config.Providers() {
+		all[p.Source] = p.Normalizer
+	}
+	return all
+}
+
+// openInputs makes the sources and finds what of them cannot be.
+func (a *App) openInputs(ctx context.Context) (err error) {
+	if a.cursors, err = ingest.NewFileCursors(filepath.Join(a.cfg.DataDir, "cursors")); err != nil {
+		return err
+	}
+	a.inputs = maps.Clone(a.opts.Sources)
+	if a.inputs == nil {
+		a.inputs = map[string]ingest.Source{}
+	}
+	hooks := http.NewServeMux()
+	hookMetrics := webhook.NewMetrics(a.opts.Registerer)
+	for i := range a.cfg.Inputs {
+		in := &a.cfg.Inputs[i]
+		_, settings := in.Settings()
+		switch {
+		case in.Webhook.Set:
+			e := webhook.New(in.Webhook.Value, file.Split, a.runtime(in.Name), hookMetrics)
+			hooks.Handle(e.Path(), e)
+			a.inputs[in.Name] = e
+		case settings != nil:
+			// Made once here to find mistakes, and again by each holder of the lease.
+			if _, err := settings.Open(a.runtime(in.Name)); err != nil {
+				return fmt.Errorf("inputs[%d] %s: %w", i, in.Name, err)
+			}
+			a.live = append(a.live, in)
+		default:
+			source, err := file.New(in.File, a.log)
+			if err != nil {
+				return fmt.Errorf("inputs[%d] %s: %w", i, in.Name, err)
+			}
+			source.MergeBy(timeOf(Normalizers()[in.File.Source]))
+			a.inputs[in.Name] = source
+		}
+	}
+	return a.openReceiver(ctx, hooks)
+}
+
+// timeOf returns the time of the first of the events that n makes of a record.
+func timeOf(n ingest.Normalizer) func(ingest.Record) time.Time {
+	return func(r ingest.Record) (first time.Time) {
+		events, err := n.Normalize(r)
+		if err != nil {
+			return time.Time{}
+		}
+		for i := range events {
+			if t := events[i].Time; first.IsZero() || t.Before(first) {
+				first = t
+			}
+		}
+		return first
+	}
+}
+
+// runtime is what an input's sources are given.
+func (a *App) runtime(input string) ingest.Runtime {
+	rt := ingest.NewRuntime(input, a.opts.Since, a.log.With(slog.String("input", input)), a.opts.Registerer)
+	rt.Now = a.now
+	return rt
+}
+
+// openReceiver takes the address at which webhooks arrive.
+func (a *App) openReceiver(ctx context.Context, hooks http.Handler) error {
+	if a.cfg.Receiver.Listen == "" {
+		return nil
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.cfg.Receiver.Listen)
+	if err != nil {
+		return fmt.Errorf("receiver.listen: %w; name a free address", err)
+	}
+	a.receiver = &http.Server{Handler: hooks, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
+	a.receiverListener = listener
+	a.onClose("receiver", func(context.Context) error {
+		if err := listener.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	return nil
+}
+
+// ReceiverAddr is the address of the receiver; empty before Open and where there
+// is none.
+func (a *App) ReceiverAddr() string {
+	if a.receiverListener == nil {
+		return ""
+	}
+	return a.receiverListener.Addr().String()
+}
+
+func (a *App) runReceiver(ctx context.Context, g *errgroup.Group) {
+	if a.receiver == nil {
+		return
+	}
+	a.log.Info("receiver listens", slog.String("address", a.ReceiverAddr()), slog.Bool("tls", a.cfg.Receiver.CertFile != ""))
+	serve := func() error { return a.receiver.Serve(a.receiverListener) }
+	if tls := a.cfg.Receiver; tls.CertFile != "" {
+		serve = func() error { return a.receiver.ServeTLS(a.receiverListener, tls.CertFile, tls.KeyFile) }
+	}
+	g.Go(func() error {
+		if err := serve(); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("receiver: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		//nolint:contextcheck // ctx has ended: the server gets a moment of its own
+		stop, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		return a.receiver.Shutdown(stop)
+	})
+}
+
+func (a *App) runCollectors(ctx context.Context, g *errgroup.Group) {
+	pipeline := ingest.New(a.cfg.Ingest, ingest.Deps{
+		Normalizers: Normalizers(), Identity: a.resolver, Publisher: publisher{a.client}, Cursors: a.cursors, Lateness: a.cfg.Detect.Lateness,
+		Registerer: a.opts.Registerer, Log: a.log, Now: a.now,
+	})
+	// All lanes must exist before the first runs, so that the inputs wait for
+	// each other.
+	collectors := map[string]*ingest.Collector{}
+	for name, source := range a.inputs {
+		collectors[name] = pipeline.Collector(name, source)
+	}
+	for name, c := range collectors {
+		a.health.watch("input "+name, c.Ready)
+		g.Go(func() error {
+			err := c.Run(ctx)
+			switch {
+			case err == nil:
+				a.log.Info("input read to its end", slog.String("input", name))
+			case ctx.Err() != nil:
+				return nil
+			default:
+				return fmt.Errorf("input %s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	a.runReceiver(ctx, g)
+	if len(a.live) == 0 {
+		return
+	}
+	a.runGroup(ctx, g, "collectors", stream.GroupConfig{ID: a.cfg.Kafka.ClientID + "-collect", Topic: a.client.Topics().Cursors, Reopen: true},
+		func(ctx context.Context, p stream.Assignment) (stream.Partition, error) {
+			return a.openLease(ctx, pipeline, p)
+		})
+}
+
+// lease is the right to poll the inputs that belong to a partition of the topic of
+// cursors. Of the collectors with the same configuration one holds it at a time;
+// it ends with the generation of their group, before the next one begins.
+//
+// A process that was suspended for longer than the session notices the end of its
+// generation within a second of waking up. What it polled meanwhile is published
+// twice under the same ids; a cursor that it saves late is an older one, and costs
+// repeated records at the next change of hands.
+type lease struct {
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+}
+
+// openLease starts the collectors of a partition from the cursors in it.
+func (a *App) openLease(ctx context.Context, pipeline *ingest.Pipeline, p stream.Assignment) (*lease, error) {
+	n, err := a.client.PartitionsOf(ctx, p.Topic)
+	if err != nil {
+		return nil, err
+	}
+	mine := map[string]ingest.Source{}
+	for _, in := range a.live {
+		if stream.PartitionOf([]byte(in.Name), n) != p.Partition {
+			continue
+		}
+		_, settings := in.Settings()
+		sources, err := settings.Open(a.runtime(in.Name))
+		if err != nil {
+			return nil, fmt.Errorf("input %s: %w", in.Name, err)
+		}
+		for name, source := range sources {
+			mine[in.Name+"/"+name] = source
+		}
+	}
+	//nolint:gosec // Close calls cancel
+	held, cancel := context.WithCancel(ctx)
+	l := &lease{cancel: cancel}
+	if len(mine) == 0 {
+		return l, nil
+	}
+	cursors := &kafkaCursors{ctx: held, client: a.client, partition: p.Partition, saved: map[string]json.RawMessage{}}
+	if err := cursors.restore(ctx); err != nil {
+		cancel()
+		return nil, err
+	}
+	collectors := map[string]*ingest.Collector{}
+	for name, source := range mine {
+		collectors[name] = pipeline.Collector(name, source).WithCursors(cursors)
+	}
+	for name, c := range collectors {
+		l.done.Go(func() { a.collect(held, name, c) })
+	}
+	return l, nil
+}
+
+// collect runs a collector for as long as its lease is held.
+func (a *App) collect(ctx context.Context, name string, c *ingest.Collector) {
+	part := "input " + name
+	a.health.watch(part, c.Ready)
+	log := a.log.With(slog.String("input", name))
+	log.Info("input is polled here")
+	err := c.Run(ctx)
+	if ctx.Err() != nil {
+		a.health.forget(part)
+		log.Info("input is no longer polled here")
+		return
+	}
+	// It could not begin: a cursor that cannot be used. The others go on.
+	err = fmt.Errorf("%w; `stepdown source reset %s` starts it over", err, name)
+	log.Error("input does not run", slog.Any("error", err))
+	a.health.watch(part, func() error { return err })
+}
+
+// Handle implements stream.Partition: the records are our own cursors.
+func (l *lease) Handle(context.Context, []stream.Message) error { return nil }
+
+// Idle implements stream.Partition.
+func (l *lease) Idle(context.Context, time.Duration) error { return nil }
+
+// Close implements stream.Partition: it returns when nothing is polled any more.
+func (l *lease) Close() error {
+	l.cancel()
+	l.done.Wait()
+	return nil
+}
+
+// kafkaCursors keeps the cursors of a partition in the compacted topic of cursors,
+// so that whichever collector holds the lease goes on where the last one was.
+type kafkaCursors struct {
+	ctx       context.Context //nolint:containedctx // the lease's: a CursorStore has none
+	client    *stream.Client
+	partition int
+
+	mu    sync.Mutex
+	saved map[string]json.RawMessage
+}
+
+func (k *kafkaCursors) restore(ctx context.Context) error {
+	return k.client.ReadToEnd(ctx, k.client.Topics().Cursors, k.partition, func(m stream.Message) error {
+		if len(m.Value) == 0 {
+			delete(k.saved, string(m.Key))
+		} else {
+			k.saved[string(m.Key)] = m.Value
+		}
+		return nil
+	})
+}
+
+// Load implements ingest.CursorStore.
+func (k *kafkaCursors) Load(input string) (json.RawMessage, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	cursor := k.saved[input]
+	if cursor != nil && !json.Valid(cursor) {
+		return nil, errors.New("load cursor: it is no JSON")
+	}
+	return cursor, nil
+}
+
+// cursorTimeout bounds a save, so that the end of a lease waits no longer for it
+// than its group does.
+const cursorTimeout = 5 * time.Second
+
+// Save implements ingest.CursorStore.
+func (k *kafkaCursors) Save(input string, cursor json.RawMessage) error {
+	// What is durable is saved also when the lease ends.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(k.ctx), cursorTimeout)
+	defer cancel()
+	err := k.client.PublishTo(ctx, k.partition, []stream.Message{{Topic: k.client.Topics().Cursors, Key: []byte(input), Value: cursor}})
+	if err != nil {
+		return fmt.Errorf("save cursor: %w", err)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.saved[input] = cursor
+	return nil
+}

@@ -1,0 +1,255 @@
+package app_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"stepdown/cmd/internal/app"
+	"stepdown/cmd/internal/config"
+	"stepdown/ingest/event"
+	"stepdown/ingest/secret"
+	"stepdown/ingest/stream"
+	"stepdown/ingest/stream/embedded"
+	"stepdown/ingest/webhook"
+)
+
+// org is a fake of Okta's System Log API that knows its callers by their tokens.
+type org struct {
+	*httptest.Server
+	mu    sync.Mutex
+	shown int
+	// asked is who asked, each once in a row.
+	asked []string
+	// revoked answers 401.
+	revoked bool
+}
+
+func newOrg(t *testing.T) *org {
+	t.Helper()
+	o := &org{}
+	o.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		who := strings.TrimPrefix(r.Header.Get("Authorization"), "SSWS ")
+		if o.revoked {
+			http.Error(w, `{"errorCode":"E0000011"}`, http.StatusUnauthorized)
+			return
+		}
+		if n := len(o.asked); n == 0 || o.asked[n-1] != who {
+			o.asked = append(o.asked, who)
+		}
+		from, _ := strconv.Atoi(r.URL.Query().Get("after"))
+		to := min(from+10, o.shown)
+		rows := []json.RawMessage{}
+		for i := from; i < to; i++ {
+			rows = append(rows, signIn(i))
+		}
+		w.Header().Set("Link", fmt.Sprintf(`<http://%s/api/v1/logs?after=%d>; rel="next"`, r.Host, to))
+		_ = json.NewEncoder(w).Encode(rows)
+	}))
+	t.Cleanup(o.Close)
+	return o
+}
+
+// signIn is a synthetic record of the System Log.
+func signIn(i int) json.RawMessage {
+	at := time.Now().Add(-time.Hour).Add(time.Duration(i) * time.Second).UTC().Format("2006-01-02T15:04:05.000Z")
+	return json.RawMessage(fmt.Sprintf(`{"uuid":"synthetic-%d","published":%q,"eventType":"user.session.start","outcome":{"result":"SUCCESS"},"actor":{"id":"00u%d","type":"User","alternateId":"person%d@example.com"}}`, i, at, i, i))
+}
+
+func (o *org) show(n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.shown = n
+}
+
+func (o *org) callers() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.asked)
+}
+
+// collector is the configuration of a collector by itself, with its own token.
+func collector(t *testing.T, broker, url, token string) *config.Config {
+	t.Helper()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "token")
+	if err := os.WriteFile(path, []byte(token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := newConfig(filepath.Join(dir, "data"))
+	cfg.Kafka.Brokers = []string{broker}
+	cfg.Kafka.Partitions = 4
+	in := config.Input{Name: "okta"}
+	in.Okta.SetDefault()
+	in.Okta.Value.URL, in.Okta.Value.Token, in.Okta.Value.Interval = url, secret.FromFile(path), time.Second
+	in.Okta.Value.RequestsPerMinute = 6000
+	in.Okta.Value.Inventory.Every = 0
+	cfg.Inputs = []config.Input{in}
+	return cfg
+}
+
+// events counts the events in the topic by their id.
+func events(t *testing.T, client *stream.Client) map[string]int {
+	t.Helper()
+	got := map[string]int{}
+	err := client.Scan(t.Context(), client.Topics().Events, stream.Span{}, func(m stream.Message) error {
+		var e event.Event
+		if err := event.Decode(m.Value, &e); err != nil {
+			return err
+		}
+		got[e.ID]++
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func TestTwoCollectorsNeverPollTheSameTenantAndLoseNothing(t *testing.T) {
+	broker, err := embedded.Start(t.Context(), embedded.Config{DataDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broker.Close()
+	o := newOrg(t)
+	collect := app.Roles{Collect: true}
+	cfg := collector(t, broker.Addr(), o.URL, "a")
+	client, err := stream.New(cfg.Kafka, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := client.Apply(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	running := map[string]*pipeline{}
+	begin := func(name string) {
+		running[name] = start(t, collector(t, broker.Addr(), o.URL, name), app.Options{Roles: collect})
+	}
+	arrived := func(n int) func() bool {
+		return func() bool { return len(events(t, client)) == n }
+	}
+
+	o.show(25)
+	begin("a")
+	running["a"].until("25 events", arrived(25))
+	begin("b")
+	o.show(60)
+	running["b"].until("60 events", arrived(60))
+	for round := range 3 {
+		callers := o.callers()
+		last := callers[len(callers)-1]
+		running[last].stop()
+		delete(running, last)
+		o.show(80 + 20*round)
+		began := time.Now()
+		for _, p := range running {
+			p.until("the other one to take over", arrived(80+20*round))
+		}
+		t.Logf("taken over in %s", time.Since(began).Round(10*time.Millisecond))
+		begin(fmt.Sprintf("%s%d", last[:1], round))
+	}
+	got := events(t, client)
+	for i := range 120 {
+		if n := got[fmt.Sprintf("synthetic-%d", i)]; n != 1 {
+			t.Errorf("event %d came %d times", i, n)
+		}
+	}
+	// It changes hands at most when a collector comes or goes: three times two, and
+	// the first two. Two that polled at once would alternate.
+	callers := o.callers()
+	if len(callers) > 8 {
+		t.Errorf("the tenant was polled in turns: %v", callers)
+	}
+	t.Logf("polled by %v", callers)
+}
+
+func TestARevokedCredentialIsSaid(t *testing.T) {
+	o := newOrg(t)
+	cfg := collector(t, "", o.URL, "synthetic-token")
+	cfg.Kafka.Brokers = nil
+	o.show(5)
+	p := start(t, cfg, app.Options{})
+	p.until("the events", func() bool {
+		return p.metric("stepdown_ingest_events_total", map[string]string{"input": "okta/system_log"}) == 5
+	})
+	o.mu.Lock()
+	o.revoked = true
+	o.mu.Unlock()
+	p.until("the refusal to be told", func() bool {
+		err := p.Ready()
+		return err != nil && strings.Contains(err.Error(), "input okta/system_log: credential refused") && !strings.Contains(err.Error(), "synthetic-token")
+	})
+	if p.metric("stepdown_ingest_credential_refused", map[string]string{"input": "okta/system_log"}) != 1 {
+		t.Error("no metric tells of the refusal")
+	}
+	o.mu.Lock()
+	o.revoked, o.shown = false, 9
+	o.mu.Unlock()
+	p.until("the rest", func() bool {
+		return p.metric("stepdown_ingest_events_total", map[string]string{"input": "okta/system_log"}) == 9
+	})
+	p.until("readiness", func() bool { return p.Ready() == nil })
+}
+
+func TestAPushIsAnsweredWhenKafkaHasIt(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "secret")
+	if err := os.WriteFile(path, []byte("synthetic-secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := newConfig(filepath.Join(dir, "data"))
+	cfg.Receiver.Listen = "127.0.0.1:0"
+	in := config.Input{Name: "hook"}
+	in.Webhook.SetDefault()
+	hook := &in.Webhook.Value
+	hook.Path, hook.Source, hook.Scheme, hook.Secret = "/okta", "okta", webhook.SchemeOkta, secret.FromFile(path)
+	cfg.Inputs = []config.Input{in}
+	p := start(t, cfg, app.Options{})
+	push := func(body, secret string) int {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+p.ReceiverAddr()+"/okta", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", secret)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		_, _ = io.Copy(io.Discard, resp.Body)
+		return resp.StatusCode
+	}
+	body := fmt.Sprintf(`{"eventType":"com.okta.event_hook","data":{"events":[%s,%s]}}`, signIn(1), signIn(2))
+	p.until("the push to be taken", func() bool { return push(body, "synthetic-secret") == 200 })
+	if got := events(t, p.Client()); got["synthetic-1"] == 0 || got["synthetic-2"] == 0 {
+		t.Errorf("answered 200, and the topic has %v", got)
+	}
+	if status := push(body, "guessed"); status != http.StatusUnauthorized {
+		t.Errorf("a wrong secret is answered %d", status)
+	}
+	if status := push("no json at all", "synthetic-secret"); status != 200 {
+		t.Errorf("what cannot be read is answered %d, want 200: it is kept as a dead letter", status)
+	}
+	letters := 0
+	if err := p.Client().Scan(t.Context(), p.Client().Topics().DeadLetter, stream.Span{}, func(stream.Message) error { letters++; return nil }); err != nil || letters != 1 {
+		t.Errorf("%d dead letters, %v, want 1", letters, err)
+	}
+}
