@@ -66,30 +66,43 @@ sinks:
 // begin starts the program as its user does.
 func (in *installation) begin() *exec.Cmd {
 	in.t.Helper()
-	program, err := os.Executable()
-	if err != nil {
-		in.t.Fatal(err)
-	}
 	_ = os.Remove(in.file("data/running.json")) // that of a killed one
 	log, err := os.Create(in.file("log"))
 	if err != nil {
 		in.t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.CommandContext(context.Background(), program, "run", "-c", in.config)
-	cmd.Args[0] = "stepdown" // which makes the test binary the program
+	cmd := program(in.t, "run", "-c", in.config)
 	cmd.Env = append(os.Environ(), engine.LibraryEnv+"="+in.library)
 	cmd.Stderr = log
-	if err := cmd.Start(); err != nil {
-		in.t.Fatal(err)
+	start(in.t, cmd)
+	return cmd
+}
+
+// program is a run of the program that is not started yet.
+func program(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
 	}
-	in.t.Cleanup(func() {
+	cmd := exec.CommandContext(context.Background(), path, args...)
+	cmd.Args[0] = "stepdown" // which makes the test binary the program
+	return cmd
+}
+
+// start starts cmd, and kills it when the test ends before it does.
+func start(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
 		if cmd.ProcessState == nil {
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
 		}
 	})
-	return cmd
 }
 
 // log is what the program has said since it was started last.
@@ -136,6 +149,12 @@ func (in *installation) written() []alert.Alert {
 	if err != nil && !os.IsNotExist(err) {
 		in.t.Fatal(err)
 	}
+	return alertsOf(in.t, data)
+}
+
+// alertsOf reads whole lines of alerts.
+func alertsOf(t *testing.T, data []byte) []alert.Alert {
+	t.Helper()
 	var out []alert.Alert
 	for line := range bytes.Lines(data) {
 		if !bytes.HasSuffix(line, []byte{'\n'}) {
@@ -143,7 +162,7 @@ func (in *installation) written() []alert.Alert {
 		}
 		var a alert.Alert
 		if err := alert.Decode(line, &a); err != nil {
-			in.t.Fatalf("a line of the alerts: %v", err)
+			t.Fatalf("a line of the alerts: %v", err)
 		}
 		out = append(out, a)
 	}
