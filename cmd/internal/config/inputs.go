@@ -5,16 +5,26 @@ import (
 	"strings"
 
 	"stepdown/ingest"
+	"stepdown/ingest/auth0"
 	"stepdown/ingest/file"
+	"stepdown/ingest/google"
 	"stepdown/ingest/okta"
+	"stepdown/ingest/onelogin"
+	"stepdown/ingest/pingone"
 	"stepdown/ingest/webhook"
+	"stepdown/ingest/workos"
 )
 
 // Live are the providers whose APIs are read. A provider is added to the product
 // by a line here: its section of an input, its normalizer and what it shows follow
 // from its Config.
 type Live struct {
-	Okta Optional[okta.Config] `yaml:"okta,omitzero"`
+	Auth0    Optional[auth0.Config]    `yaml:"auth0,omitzero"`
+	Google   Optional[google.Config]   `yaml:"google,omitzero"`
+	Okta     Optional[okta.Config]     `yaml:"okta,omitzero"`
+	OneLogin Optional[onelogin.Config] `yaml:"onelogin,omitzero"`
+	PingOne  Optional[pingone.Config]  `yaml:"pingone,omitzero"`
+	WorkOS   Optional[workos.Config]   `yaml:"workos,omitzero"`
 }
 
 // Input is one log to read: files, or one of the sections beside it.

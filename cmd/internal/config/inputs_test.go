@@ -18,7 +18,7 @@ func TestInputs(t *testing.T) {
 		"files":            {"inputs:\n- name: a\n  file: {paths: [x], source: okta}\n", ""},
 		"okta":             {"inputs:\n- name: a\n  okta: {url: 'https://example.okta.com', token: {file: /x}}\n", ""},
 		"webhook":          {"receiver: {listen: '127.0.0.1:0'}\ninputs:\n- name: a\n  webhook: {path: /okta, source: okta, scheme: okta, secret: {file: /x}}\n", ""},
-		"nothing":          {"inputs:\n- name: a\n", "inputs[0]: reads nothing; add one of file, webhook, okta"},
+		"nothing":          {"inputs:\n- name: a\n", "inputs[0]: reads nothing; add one of file, webhook, auth0"},
 		"two places":       {"inputs:\n- name: a\n  file: {paths: [x], source: okta}\n  okta: {url: 'https://example.okta.com', token: {file: /x}}\n", "inputs[0]: reads from more than one place"},
 		"a typo":           {"inputs:\n- name: a\n  okat: {}\n", `inputs[0].okat: unknown key; did you mean "okta"?`},
 		"its own mistakes": {"inputs:\n- name: a\n  okta: {url: 'http://example.okta.com', token: {file: /x}, interval: 1ms}\n", "inputs[0].okta.interval: is 1ms"},
