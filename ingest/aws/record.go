@@ -21,7 +21,6 @@ type record struct {
 	EventTime          lenient.Text   `json:"eventTime"`
 	EventSource        string         `json:"eventSource"`
 	EventName          string         `json:"eventName"`
-	EventType          string         `json:"eventType"`
 	SourceIPAddress    string         `json:"sourceIPAddress"`
 	UserAgent          string         `json:"userAgent"`
 	ErrorCode          lenient.Text   `json:"errorCode"`
@@ -46,18 +45,13 @@ type identity struct {
 	IdentityProvider lenient.Text `json:"identityProvider"`
 	CredentialID     lenient.Text `json:"credentialId"`
 	OnBehalfOf       struct {
-		UserID           lenient.Text `json:"userId"`
-		IdentityStoreARN lenient.Text `json:"identityStoreArn"`
+		UserID lenient.Text `json:"userId"`
 	} `json:"onBehalfOf"`
 	SessionContext struct {
 		SourceIdentity lenient.Text `json:"sourceIdentity"`
-		Attributes     struct {
-			MFAAuthenticated lenient.Truth `json:"mfaAuthenticated"`
-		} `json:"attributes"`
-		SessionIssuer struct {
+		SessionIssuer  struct {
 			Type        string       `json:"type"`
 			PrincipalID lenient.Text `json:"principalId"`
-			ARN         lenient.Text `json:"arn"`
 			UserName    lenient.Text `json:"userName"`
 		} `json:"sessionIssuer"`
 	} `json:"sessionContext"`
@@ -82,7 +76,6 @@ type additional struct {
 type request struct {
 	UserName     lenient.Text   `json:"userName"`
 	SerialNumber lenient.Text   `json:"serialNumber"`
-	TokenCode    lenient.Text   `json:"tokenCode"`
 	RoleARN      lenient.Text   `json:"roleArn"`
 	RoleName     lenient.Text   `json:"roleName"`
 	GroupName    lenient.Text   `json:"groupName"`
@@ -121,9 +114,6 @@ type response struct {
 		AccessKeyID lenient.Text `json:"accessKeyId"`
 		UserName    lenient.Text `json:"userName"`
 	} `json:"accessKey"`
-	AssumedRoleUser struct {
-		ARN lenient.Text `json:"arn"`
-	} `json:"assumedRoleUser"`
 	SAMLProvider lenient.Text `json:"sAMLProviderArn"`
 	OIDCProvider lenient.Text `json:"openIDConnectProviderArn"`
 	DeviceID     lenient.Text `json:"deviceId"`
@@ -132,21 +122,13 @@ type response struct {
 	} `json:"mfaDevice"`
 }
 
-// memberOf returns a member of an object that is a string, "" where there is none.
+// memberOf returns a member of an object as text, "" where there is none.
 func memberOf(o lenient.Object, name string) string {
-	if o == nil {
-		return ""
-	}
 	var members map[string]lenient.Text
-	if json.Unmarshal(o, &members) != nil {
+	if o == nil || json.Unmarshal(o, &members) != nil {
 		return ""
 	}
-	for k, v := range members {
-		if strings.EqualFold(k, name) {
-			return lenient.Known(string(v))
-		}
-	}
-	return ""
+	return lenient.Known(string(members[name]))
 }
 
 // deviceMethod reads the kind of an MFA device off its serial number. FIDO
