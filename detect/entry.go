@@ -107,8 +107,10 @@ func (n *entry) take(e *event.Event, k *keeper, before *event.Event) {
 	d.Key = e.Key
 	d.Tier = event.Tier(k.word(string(e.Tier)))
 	k.list(&d.Populations, e.Populations)
-	k.principal(&d.Subject, &e.Subject, &before.Subject, e.Key)
-	k.principal(&d.Actor, &e.Actor, &before.Actor, e.Key)
+	// Where both have a key, nothing asks for their ids.
+	keyed := e.Subject.Key != "" && (e.Actor.Key != "" || e.Actor.IsZero())
+	k.principal(&d.Subject, &e.Subject, &before.Subject, e.Key, keyed)
+	k.principal(&d.Actor, &e.Actor, &before.Actor, e.Key, keyed)
 	d.Outcome = event.Outcome(k.word(string(e.Outcome)))
 	d.Reason = k.text(e.Reason, before.Reason, maxText)
 	d.SessionID = k.text(e.SessionID, before.SessionID, maxText)
@@ -116,8 +118,7 @@ func (n *entry) take(e *event.Event, k *keeper, before *event.Event) {
 	d.Protocol = event.Protocol(k.word(string(e.Protocol)))
 	p, q := &e.Endpoint, &before.Endpoint
 	d.Endpoint = event.Endpoint{IP: k.text(p.IP, q.IP, maxText), ASN: p.ASN, ASOrg: k.text(p.ASOrg, q.ASOrg, maxText),
-		Country: k.text(p.Country, q.Country, maxText), Region: k.text(p.Region, q.Region, maxText),
-		City: k.text(p.City, q.City, maxText), Proxy: p.Proxy}
+		Country: k.text(p.Country, q.Country, maxText), City: k.text(p.City, q.City, maxText), Proxy: p.Proxy}
 	d.UserAgent.Browser = k.text(e.UserAgent.Browser, before.UserAgent.Browser, maxText)
 	d.UserAgent.OS = k.text(e.UserAgent.OS, before.UserAgent.OS, maxText)
 	if e.Device != nil {
@@ -233,18 +234,15 @@ func (k *keeper) list(into *[]string, texts []string) {
 	}
 }
 
-func (k *keeper) principal(into, p, before *event.Principal, own event.Key) {
+func (k *keeper) principal(into, p, before *event.Principal, own event.Key, keyed bool) {
 	if p.IsZero() {
 		return
 	}
-	if *p == *before {
-		*into = *before
-		k.size += 5
-		return
+	if !keyed || p.Name == "" {
+		into.ID = k.text(p.ID, before.ID, maxText)
 	}
-	into.ID, into.Name = k.text(p.ID, before.ID, maxText), k.text(p.Name, before.Name, maxText)
-	into.DisplayName, into.Type = k.text(p.DisplayName, before.DisplayName, maxText), k.text(p.Type, before.Type, maxText)
-	into.Key = own
+	into.Name, into.DisplayName = k.text(p.Name, before.Name, maxText), k.text(p.DisplayName, before.DisplayName, maxText)
+	into.Type, into.Key = k.text(p.Type, before.Type, maxText), own
 	if p.Key != own {
 		into.Key = event.Key(k.text(string(p.Key), string(before.Key), maxID))
 	}
@@ -436,7 +434,6 @@ func (n *entry) encode(w *ledger.Writer, before *event.Event) {
 		w.Uint(uint64(e.Endpoint.ASN))
 		w.Text(e.Endpoint.ASOrg)
 		w.Text(e.Endpoint.Country)
-		w.Text(e.Endpoint.Region)
 		w.Text(e.Endpoint.City)
 		w.Text(e.UserAgent.Browser)
 		w.Text(e.UserAgent.OS)
@@ -560,7 +557,7 @@ func (n *entry) decode(r *ledger.Reader, before *entry, key event.Key) {
 	if has(entrySameWhere) {
 		e.Endpoint, e.UserAgent = before.event.Endpoint, before.event.UserAgent
 	} else {
-		e.Endpoint = event.Endpoint{IP: r.Text(), ASN: uint32(r.Uint()), ASOrg: r.Text(), Country: r.Text(), Region: r.Text(), City: r.Text(), Proxy: has(entryProxy)}
+		e.Endpoint = event.Endpoint{IP: r.Text(), ASN: uint32(r.Uint()), ASOrg: r.Text(), Country: r.Text(), City: r.Text(), Proxy: has(entryProxy)}
 		e.UserAgent = event.UserAgent{Browser: r.Text(), OS: r.Text()}
 	}
 	if has(entryDevice) {

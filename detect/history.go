@@ -22,7 +22,7 @@ const (
 	// maxWindowBytes is the part of it that the window may take.
 	maxWindowBytes = 2816
 	// maxRemembered caps the ids of final events that are kept to know a redelivery.
-	maxRemembered = 32
+	maxRemembered = 16
 	// maxBodyBytes caps the encoded alerts that are kept to amend or withdraw them,
 	// which comes on top: there are some only while findings are young.
 	maxBodyBytes = 192 << 10

@@ -324,10 +324,12 @@ func (s *Shard) rebase(h *history, n *entry, fresh bool) {
 // forgets what cannot change any more.
 func (s *Shard) finalize(h *history) {
 	cut := h.last().Add(-s.engine.config.Lateness)
+	full := h.bytes > maxWindowBytes && s.size(h) > maxWindowBytes
 	for len(h.window) > 0 {
 		n := h.window[0]
 		final := n.event.Time.Before(cut)
-		if !final && len(h.window) <= s.engine.config.WindowEvents && (h.bytes <= maxWindowBytes || s.fits(h)) {
+		// A full window is made smaller by a quarter: measuring takes time.
+		if full = full && s.size(h) > maxWindowBytes*3/4; !final && !full && len(h.window) <= s.engine.config.WindowEvents {
 			break
 		}
 		if !final {
@@ -346,12 +348,12 @@ func (s *Shard) finalize(h *history) {
 	s.forget(h, cut.Add(-ledger.AttemptSpan))
 }
 
-// fits measures the window, and reports whether it is within its bound.
-func (s *Shard) fits(h *history) bool {
+// size measures the window.
+func (s *Shard) size(h *history) int {
 	s.measure.Reset()
 	h.encodeWindow(s.measure)
 	h.bytes = len(s.measure.Bytes())
-	return h.bytes <= maxWindowBytes
+	return h.bytes
 }
 
 // forget drops the bodies of findings from before since that base agrees with: a
@@ -521,6 +523,10 @@ func (s *Shard) wake(t time.Time) {
 
 // Clock returns how far event time has come.
 func (s *Shard) Clock() time.Time { return s.clock }
+
+// Size returns how many identities are known, and how many bytes their states take
+// as they were last encoded.
+func (s *Shard) Size() (identities int, bytes int64) { return s.store.live, s.store.bytes }
 
 // Drain returns the alert revisions since the last call, in the order in which
 // they were made. They must be durable before what Dirty yields.

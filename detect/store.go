@@ -35,6 +35,8 @@ type store struct {
 	refs  []ref
 	// live is how many identities are known.
 	live int
+	// bytes is the sum of the lengths of all records.
+	bytes int64
 
 	classes []class
 	blocks  *blocks
@@ -141,6 +143,11 @@ func (s *store) keyIs(n uint32, key event.Key) bool {
 func (s *store) put(n uint32, key event.Key, record []byte) {
 	r := &s.refs[n]
 	was := r.kept
+	if was == keptInSlot || was == keptApart {
+		_, old := s.slot(n)
+		s.bytes -= int64(len(old))
+	}
+	s.bytes += int64(len(record))
 	inSlot := record
 	switch {
 	case len(record) == 0:

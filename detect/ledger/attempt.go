@@ -70,7 +70,15 @@ func (a *Attempt) proved() bool { return !a.Succeeded.IsZero() && a.Best() != ""
 func (l *Ledger) attempt(e *event.Event) *Attempt {
 	for i := len(l.Attempts) - 1; i >= 0; i-- {
 		a := &l.Attempts[i]
-		if a.Source != e.Source || a.ID == "" || e.Time.Sub(a.First) > AttemptSpan {
+		if a.Source != e.Source || e.Time.Sub(a.First) > AttemptSpan {
+			continue
+		}
+		if a.ID == "" {
+			// A record that comes far too late.
+			if e.FlowID != "" && a.Digest == digest(e.FlowID) && a.First.Sub(e.Time) <= AttemptSpan {
+				a.ID, a.Flow, a.Digest = l.attemptID(e.Source, e.FlowID, a.First, a.Again), e.FlowID, 0
+				return a
+			}
 			continue
 		}
 		if e.FlowID != "" && a.Flow == e.FlowID ||
@@ -78,14 +86,14 @@ func (l *Ledger) attempt(e *event.Event) *Attempt {
 			return a
 		}
 	}
-	id := l.texts.Join(string(e.Source), ":", e.FlowID)
-	switch {
-	case e.FlowID == "":
-		id = l.texts.Join(string(e.Source), ":event:", e.ID)
-	case slices.ContainsFunc(l.Attempts, func(a Attempt) bool { return a.ID == id }),
-		slices.ContainsFunc(l.Findings, func(f Finding) bool { return f.Anchor == id }):
-		// The flow id is used again: what was said of its first use is not of this.
-		id = l.texts.Join(id, "@", strconv.FormatInt(e.Time.Unix(), 10))
+	id, again := l.texts.Join(string(e.Source), ":event:", e.ID), false
+	if e.FlowID != "" {
+		id = l.attemptID(e.Source, e.FlowID, e.Time, false)
+		// Where the flow id is used again, what was said of its first use is not of
+		// this.
+		if again = l.taken(e.Source, id, e.FlowID); again {
+			id = l.attemptID(e.Source, e.FlowID, e.Time, true)
+		}
 	}
 	l.shrink(e.Time)
 	if len(l.Attempts) >= maxAttempts {
@@ -93,26 +101,56 @@ func (l *Ledger) attempt(e *event.Event) *Attempt {
 	}
 	l.Attempts = resized(l.Attempts, len(l.Attempts)+1)
 	a := &l.Attempts[len(l.Attempts)-1]
-	*a = Attempt{ID: id, Source: e.Source, Flow: e.FlowID, First: e.Time, Steps: a.Steps[:0], Refs: a.Refs[:0]}
+	*a = Attempt{ID: id, Source: e.Source, Flow: e.FlowID, Again: again, First: e.Time, Steps: a.Steps[:0], Refs: a.Refs[:0]}
 	return a
 }
 
-// shrink forgets of older sign-ins what nothing asks for any more: after
-// AttemptSpan the records behind one that let the person in, since no record
-// joins it; after DetailSpan all but when it succeeded, on what device and how.
-// The failed ones go. The records behind other things are kept as long.
-func (l *Ledger) shrink(now time.Time) {
-	for i := 0; i < len(l.Attempts); i++ {
+// attemptID names the sign-in of a flow; again tells that the name is taken.
+func (l *Ledger) attemptID(source event.Source, flow string, first time.Time, again bool) string {
+	if again {
+		return l.texts.Join(string(source), ":", flow, "@", strconv.FormatInt(first.Unix(), 10))
+	}
+	return l.texts.Join(string(source), ":", flow)
+}
+
+// taken reports whether an earlier sign-in, or what was said of one, has the id.
+func (l *Ledger) taken(source event.Source, id, flow string) bool {
+	for i := range l.Attempts {
 		a := &l.Attempts[i]
-		switch age := now.Sub(a.Last); {
-		case age > DetailSpan && a.Succeeded.IsZero():
+		if a.ID == id || a.ID == "" && a.Source == source && a.Digest == digest(flow) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(l.Findings, func(f Finding) bool { return f.Anchor == id })
+}
+
+// digest is short and not 0.
+func digest(flow string) uint32 { return uint32(hashText(flow)>>32) | 1 }
+
+// shrink forgets of older sign-ins what nothing asks for any more. One that let the
+// person in is left with when it did, how, and on what device, when no record can
+// join it that is not too late: maxPast of those are kept. The failed ones and those
+// that may be evidence go after DetailSpan, and so do the records behind other
+// things.
+func (l *Ledger) shrink(now time.Time) {
+	past := 0
+	for i := len(l.Attempts) - 1; i >= 0; i-- {
+		a := &l.Attempts[i]
+		age := now.Sub(a.Last)
+		if a.ID != "" && !a.Succeeded.IsZero() && (age > DetailSpan || age > 2*AttemptSpan && !l.isEvidence(a)) {
+			l.reduce(a)
+		}
+		if a.ID == "" {
+			past++
+		}
+		if past > maxPast || age > DetailSpan && a.Succeeded.IsZero() {
 			l.dropAttempt(i)
-			i--
-		case age > DetailSpan && a.ID != "":
-			*a = Attempt{Source: a.Source, First: a.First, Last: a.Last, Succeeded: a.Succeeded, Protocol: a.Protocol,
-				Place: Place{Device: a.Place.Device}, Steps: a.Steps[:0], Refs: a.Refs[:0]}
-		case age > 2*AttemptSpan && len(a.Refs) > 0 && !a.Succeeded.IsZero() && !l.isEvidence(a):
-			a.Refs, a.Session, a.App = a.Refs[:0], "", event.App{}
+			past = min(past, maxPast)
+		}
+	}
+	for i := range l.Sessions {
+		if s := &l.Sessions[i]; now.Sub(s.Born) > DetailSpan {
+			s.Ref = Ref{}
 		}
 	}
 	for i := range l.Authenticators {
@@ -127,6 +165,20 @@ func (l *Ledger) shrink(now time.Time) {
 	}
 	l.Prompts = slices.DeleteFunc(l.Prompts, func(p Prompt) bool { return now.Sub(p.Time) > DetailSpan })
 	l.Recoveries = slices.DeleteFunc(l.Recoveries, func(r Recovery) bool { return now.Sub(r.Ref.Time) > recoveryKeep })
+}
+
+// reduce leaves of a what outlives its records.
+func (l *Ledger) reduce(a *Attempt) {
+	best := a.Best()
+	r := Attempt{Source: a.Source, First: a.First, Last: a.Last, Succeeded: a.Succeeded, Protocol: a.Protocol, Again: a.Again,
+		Inherited: a.Inherited, Opaque: a.Opaque, Place: Place{Device: a.Place.Device}, Steps: a.Steps[:0], Refs: a.Refs[:0]}
+	if a.Flow != "" {
+		r.Digest = digest(a.Flow)
+	}
+	if best != "" {
+		r.Steps = append(r.Steps, Step{Method: best, Result: event.Verified, Fresh: true, Time: a.Succeeded})
+	}
+	*a = r
 }
 
 // isEvidence reports whether the records of a may still be asked for.
@@ -237,7 +289,7 @@ func (l *Ledger) session(e *event.Event, a *Attempt, ref Ref) {
 	}
 	p := a.Place
 	l.Sessions = append(room(l.Sessions, maxSessions, func(s *Session) time.Time { return s.Last }),
-		Session{ID: e.SessionID, Source: e.Source, Born: e.Time, Last: e.Time, Method: a.Best(), Attempt: a.ID,
+		Session{ID: sessionID(e.SessionID), Source: e.Source, Born: e.Time, Last: e.Time, Method: a.Best(), Attempt: a.ID,
 			Place: Place{IP: p.IP, Network: p.Network, Country: p.Country, Browser: p.Browser, OS: p.OS}, Ref: ref})
 }
 
@@ -254,8 +306,9 @@ func (l *Ledger) Session(source event.Source, id string) *Session {
 	if id == "" {
 		return nil
 	}
+	want := sessionID(id)
 	for i := range l.Sessions {
-		if s := &l.Sessions[i]; s.Source == source && s.ID == id {
+		if s := &l.Sessions[i]; s.ID == want && s.Source == source {
 			return s
 		}
 	}

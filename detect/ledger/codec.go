@@ -17,6 +17,9 @@ const (
 	flagOpaque
 	flagApp
 	flagAdmin
+	flagAgain
+	flagPast
+	flagByFlow
 )
 
 // Encode writes l.
@@ -70,13 +73,18 @@ func (l *Ledger) Encode(w *Writer) {
 	})
 	w.List(len(l.Sessions), func(i int) {
 		s := &l.Sessions[i]
-		w.Text(s.ID)
+		w.Fixed(uint64(s.ID))
 		w.Text(string(s.Source))
 		w.Time(s.Born)
 		w.Time(s.Last)
 		w.Text(string(s.Method))
 		w.Text(s.Attempt)
-		encodePlace(w, &s.Place)
+		p := &s.Place
+		w.Text(p.IP)
+		w.Text(p.Network)
+		w.Text(p.Country)
+		w.Text(p.Browser)
+		w.Text(p.OS)
 		encodeRef(w, &s.Ref)
 	})
 	w.List(len(l.Roles), func(i int) {
@@ -138,7 +146,8 @@ func (l *Ledger) Decode(r *Reader) {
 	}
 	l.Sessions = resized(l.Sessions, r.Count())
 	for i := range l.Sessions {
-		l.Sessions[i] = Session{r.Text(), event.Source(r.Text()), r.Time(), r.Time(), event.Method(r.Text()), r.Text(), decodePlace(r), decodeRef(r)}
+		l.Sessions[i] = Session{SessionID(r.Fixed()), event.Source(r.Text()), r.Time(), r.Time(), event.Method(r.Text()), r.Text(),
+			Place{IP: r.Text(), Network: r.Text(), Country: r.Text(), Browser: r.Text(), OS: r.Text()}, decodeRef(r)}
 	}
 	l.Roles = resized(l.Roles, r.Count())
 	for i := range l.Roles {
@@ -176,7 +185,14 @@ func decodeAuthenticator(r *Reader, a *Authenticator) {
 
 // encodeAttempt writes little of a sign-in of which little is kept.
 func encodeAttempt(w *Writer, a *Attempt) {
-	w.Text(a.ID)
+	byFlow := a.ID != "" && a.Flow != "" && !a.Again && len(a.ID) == len(a.Source)+1+len(a.Flow)
+	flags := uint64(0)
+	for bit, set := range [...]bool{a.Inherited, a.Opaque, a.App != event.App{}, a.App.Admin, a.Again, a.ID == "", byFlow} {
+		if set {
+			flags |= 1 << bit
+		}
+	}
+	w.Uint(flags)
 	w.Text(string(a.Source))
 	w.Time(a.First)
 	w.Time(a.Last)
@@ -184,15 +200,13 @@ func encodeAttempt(w *Writer, a *Attempt) {
 	w.Text(string(a.Protocol))
 	w.Text(a.Place.Device)
 	if a.ID == "" {
+		w.Fixed32(a.Digest)
+		w.Text(string(a.Best()))
 		return
 	}
-	flags := uint64(0)
-	for bit, set := range [...]bool{a.Inherited, a.Opaque, a.App != event.App{}, a.App.Admin} {
-		if set {
-			flags |= 1 << bit
-		}
+	if !byFlow {
+		w.Text(a.ID)
 	}
-	w.Uint(flags)
 	w.Text(a.Flow)
 	w.Text(a.Session)
 	encodePlace(w, &a.Place)
@@ -215,14 +229,24 @@ func encodeAttempt(w *Writer, a *Attempt) {
 
 func decodeAttempt(r *Reader, a *Attempt) {
 	steps, refs := a.Steps[:0], a.Refs[:0]
-	*a = Attempt{ID: r.Text(), Source: event.Source(r.Text()), First: r.Time(), Last: r.Time(), Succeeded: r.Time(),
-		Protocol: event.Protocol(r.Text()), Place: Place{Device: r.Text()}, Steps: steps, Refs: refs}
-	if a.ID == "" {
+	flags := r.Uint()
+	*a = Attempt{Source: event.Source(r.Text()), First: r.Time(), Last: r.Time(), Succeeded: r.Time(),
+		Protocol: event.Protocol(r.Text()), Place: Place{Device: r.Text()}, Steps: steps, Refs: refs,
+		Inherited: flags&flagInherited != 0, Opaque: flags&flagOpaque != 0, Again: flags&flagAgain != 0}
+	if flags&flagPast != 0 {
+		a.Digest = r.Fixed32()
+		if best := event.Method(r.Text()); best != "" {
+			a.Steps = append(a.Steps, Step{Method: best, Result: event.Verified, Fresh: true, Time: a.Succeeded})
+		}
 		return
 	}
-	flags := r.Uint()
-	a.Inherited, a.Opaque = flags&flagInherited != 0, flags&flagOpaque != 0
+	if flags&flagByFlow == 0 {
+		a.ID = r.Text()
+	}
 	a.Flow, a.Session, a.Place = r.Text(), r.Text(), decodePlace(r)
+	if flags&flagByFlow != 0 {
+		a.ID = r.space.Join(string(a.Source), ":", a.Flow)
+	}
 	if flags&flagApp != 0 {
 		a.App = event.App{ID: r.Text(), Name: r.Text(), ResourceID: r.Text(), ResourceName: r.Text(), Client: r.Text(), Admin: flags&flagAdmin != 0}
 	}

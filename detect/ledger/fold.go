@@ -28,7 +28,7 @@ func (l *Ledger) Apply(e *event.Event) *Attempt {
 	case event.SessionActivity, event.SessionAnomaly:
 		l.touchSession(e)
 	case event.SessionEnd:
-		l.Sessions = slices.DeleteFunc(l.Sessions, func(s Session) bool { return s.Source == e.Source && s.ID == e.SessionID })
+		l.Sessions = slices.DeleteFunc(l.Sessions, func(s Session) bool { return s.Source == e.Source && s.ID == sessionID(e.SessionID) })
 	case event.AuthenticatorEnrolled:
 		if e.Outcome == event.Success {
 			for i := range e.Authenticators {

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -17,6 +18,7 @@ const (
 	maxRecoveries     = 16
 	maxConsents       = 24
 	maxSessions       = 8
+	maxPast           = 6
 	maxPrompts        = 32
 	maxRoles          = 32
 	maxFindings       = 32
@@ -178,8 +180,12 @@ type Attempt struct {
 	ID     string       `json:"id"`
 	Source event.Source `json:"source"`
 	Flow   string       `json:"flow,omitempty"`
-	First  time.Time    `json:"first,omitzero"`
-	Last   time.Time    `json:"last,omitzero"`
+	// Digest is of Flow, where little is kept and ID and Flow are empty. Again: the
+	// flow id had been used before, and ID says when.
+	Digest uint32    `json:"-"`
+	Again  bool      `json:"-"`
+	First  time.Time `json:"first,omitzero"`
+	Last   time.Time `json:"last,omitzero"`
 	// Succeeded is the time of the record that let the person in; zero before.
 	Succeeded time.Time `json:"succeeded,omitzero"`
 	// Steps, App, Session and Refs are kept for DetailSpan, and of Place the device
@@ -266,7 +272,8 @@ type Consent struct {
 
 // Session is a live session with what it was born with.
 type Session struct {
-	ID     string       `json:"id"`
+	// ID is a digest of the session's id at its source.
+	ID     SessionID    `json:"id"`
 	Source event.Source `json:"source"`
 	Born   time.Time    `json:"born,omitzero"`
 	Last   time.Time    `json:"last,omitzero"`
@@ -274,8 +281,25 @@ type Session struct {
 	// Attempt is the sign-in that made it, as long as that may still be completed.
 	Attempt string `json:"attempt,omitempty"`
 	Place   Place  `json:"place,omitzero"`
-	Ref     Ref    `json:"ref,omitzero"`
+	// Ref is the record of its birth, for DetailSpan.
+	Ref Ref `json:"ref,omitzero"`
 }
+
+// SessionID is a digest of an id: what is kept of a session is compared with what
+// an event says, and never shown.
+type SessionID uint64
+
+// UnmarshalJSON reads the id, as it was kept once.
+func (id *SessionID) UnmarshalJSON(data []byte) error {
+	var s string
+	if err := json.Unmarshal(data, &s); err != nil {
+		return err
+	}
+	*id = sessionID(s)
+	return nil
+}
+
+func sessionID(s string) SessionID { return SessionID(hashText(s)) }
 
 // Role is one role held at a source.
 type Role struct {

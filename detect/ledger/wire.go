@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"math/bits"
+	"strconv"
 	"time"
 )
 
@@ -14,10 +15,16 @@ var errWire = errors.New("cut short or not of this version")
 
 // A text is written as a number, whose last bits tell what follows.
 const (
-	tagText    = 1 // a text that was written before: its number among those
-	tagWord    = 3 // a word of the vocabulary
-	tagBits    = 2
+	tagText = 1 // a text that was written before: its number among those
+	tagWord = 3 // a word of the vocabulary
+	tagBits = 2
+	// The kinds of other texts: a UUID as sixteen bytes, an IPv4 address as four, or
+	// as many bytes as the kind is above kindLength.
+	kindUUID   = 1
+	kindIPv4   = 2
+	kindLength = 2
 	uuidLength = 36
+	maxIPv4    = len("255.255.255.255")
 	// slotCount is the size of the table in which a Writer finds texts again, and
 	// maxProbes how far it looks: who chooses texts that collide gets them
 	// written in full.
@@ -191,15 +198,24 @@ func (w *Writer) Text(s string) {
 
 func (w *Writer) literal(s string) {
 	w.texts = append(w.texts, s)
-	if uuid, ok := packUUID(s); ok {
-		w.buf = append(append(w.buf, 1<<1), uuid[:]...)
-		return
+	if len(s) == uuidLength {
+		if uuid, ok := packUUID(s); ok {
+			w.buf = append(append(w.buf, kindUUID<<1), uuid[:]...)
+			return
+		}
 	}
-	w.Uint(uint64(len(s)+1) << 1)
+	if len(s) <= maxIPv4 {
+		if ip, ok := packIPv4(s); ok {
+			w.buf = append(append(w.buf, kindIPv4<<1), ip[:]...)
+			return
+		}
+	}
+	w.Uint(uint64(len(s)+kindLength) << 1)
 	w.buf = append(w.buf, s...)
 }
 
-// hashText mixes the length, the beginning and the end of s.
+// hashText mixes the length, the beginning and the end of s. Digests of ids in a
+// ledger are made of it: it is part of the encoding.
 func hashText(s string) uint64 {
 	h := uint64(len(s)) * 0x9e3779b97f4a7c15
 	if len(s) >= 8 {
@@ -223,7 +239,7 @@ func word(s string) uint64 {
 
 // packUUID returns the bytes of a UUID in its canonical, lower-case form.
 func packUUID(s string) (out [16]byte, ok bool) {
-	if len(s) != uuidLength || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+	if s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
 		return out, false
 	}
 	n := 0
@@ -244,6 +260,31 @@ func packUUID(s string) (out [16]byte, ok bool) {
 		n++
 	}
 	return out, true
+}
+
+// packIPv4 returns the bytes of an IPv4 address in its canonical form.
+func packIPv4(s string) (out [4]byte, ok bool) {
+	n, digits, value := 0, 0, 0
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c >= '0' && c <= '9':
+			if digits > 0 && value == 0 {
+				return out, false
+			}
+			digits, value = digits+1, value*10+int(c-'0')
+			if value > 255 {
+				return out, false
+			}
+		case c == '.' && digits > 0 && n < 3:
+			out[n] = byte(value)
+			n, digits, value = n+1, 0, 0
+		default:
+			return out, false
+		}
+	}
+	out[3] = byte(value)
+	return out, n == 3 && digits > 0
 }
 
 // Reader decodes what a Writer wrote. After the first error it yields zero
@@ -407,10 +448,13 @@ func (r *Reader) Text() string {
 		return r.words[n]
 	}
 	var s string
-	if x>>1 == 1 {
+	switch kind := x >> 1; kind {
+	case kindUUID:
 		s = r.uuid()
-	} else {
-		s = TextOf(r.take(x>>1 - 1))
+	case kindIPv4:
+		s = r.ipv4()
+	default:
+		s = TextOf(r.take(kind - kindLength))
 	}
 	r.texts = append(r.texts, s)
 	return s
@@ -429,6 +473,19 @@ func (r *Reader) uuid() string {
 	hex.Encode(text[24:], b[10:])
 	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
 	return r.space.Join(TextOf(text[:]))
+}
+
+func (r *Reader) ipv4() string {
+	b := r.take(4)
+	if b == nil {
+		return ""
+	}
+	var text [maxIPv4]byte
+	out := strconv.AppendUint(text[:0], uint64(b[0]), 10)
+	for _, c := range b[1:] {
+		out = strconv.AppendUint(append(out, '.'), uint64(c), 10)
+	}
+	return r.space.Join(TextOf(out))
 }
 
 // vocabulary is the words that most records have, the most frequent first: the

@@ -367,7 +367,7 @@ func (ev *Evaluator) fillSession() {
 	}
 	p := &s.Place
 	*f = SessionFacts{
-		Exists: true, ID: s.ID, Born: s.Born, Age: ev.now.Sub(s.Born),
+		Exists: true, ID: id, Born: s.Born, Age: ev.now.Sub(s.Born),
 		Method: string(s.Method), Rank: s.Method.Rank(), PhishingResistant: s.Method.Class() == event.PhishingResistant,
 		IP: p.IP, Network: p.Network, Country: p.Country, Browser: p.Browser, OS: p.OS,
 	}
