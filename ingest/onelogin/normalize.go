@@ -108,7 +108,9 @@ func result(o event.Outcome) event.Result {
 }
 
 // signIn reads the password from the steps of the sign-in, and who proved the
-// person where it was somebody else. The second factor is an event of its own.
+// person where it was somebody else. Which second factor there was is told by an
+// event of its own; that there was one is told here, lest the sign-in be taken for
+// one by password alone.
 func (b *build) signIn(o event.Outcome) error {
 	b.e.Kind, b.e.Outcome = event.SignIn, o
 	b.e.Risk = b.risk()
@@ -117,8 +119,13 @@ func (b *build) signIn(o event.Outcome) error {
 		return nil
 	}
 	for _, step := range b.in.transitions() {
-		if step == "password" {
+		switch step {
+		case "password":
 			b.password()
+		case "mfa_login": // which one, another event may say
+			f := event.NewFactor(event.MethodUnknown, result(o))
+			f.Step, f.Detail = event.StepSecondary, step
+			b.e.Factors = append(b.e.Factors, f)
 		}
 	}
 	return nil
