@@ -124,7 +124,7 @@ func (in *installation) running() *config.Config {
 		in.t.Fatal(err)
 	}
 	in.until("start", func() bool {
-		if err := app.Locate(cfg); err != nil {
+		if err := app.Locate(in.t.Context(), cfg); err != nil {
 			return false // half written
 		}
 		return len(cfg.Kafka.Brokers) > 0

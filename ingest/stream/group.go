@@ -35,6 +35,9 @@ type GroupConfig struct {
 	// its member stays open. With it, no two live members have a partition open at
 	// a time: it is a lease on what the partition stands for.
 	Reopen bool
+	// Spare, where it is set, is called when a generation gives this member no
+	// partition: there are more members than partitions.
+	Spare func()
 	// RetryMin and RetryMax bound the growing pause after a handler error; 0
 	// means 100 ms and 30 s.
 	RetryMin, RetryMax time.Duration
@@ -289,6 +292,9 @@ func (g *Group) begin(generation *kafka.Generation) {
 	g.client.log.Info("joined group", "group", g.config.ID, "topic", g.config.Topic,
 		"generation", generation.ID, "partitions", owned)
 
+	if len(owned) == 0 && g.config.Spare != nil {
+		g.config.Spare()
+	}
 	workers := make([]*worker, len(assignments))
 	for i, assignment := range assignments {
 		workers[i] = &worker{

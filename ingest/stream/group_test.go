@@ -508,6 +508,23 @@ func TestGroupThatReopensIsALease(t *testing.T) {
 	}
 }
 
+func TestGroupTellsAMemberWithoutPartitions(t *testing.T) {
+	client := streamtest.Start(t)
+	topic := client.Topics().Events
+	j := newJournal()
+	spare := make(chan struct{}, 100)
+	config := stream.GroupConfig{ID: topic + ".group", Topic: topic, Spare: func() { spare <- struct{}{} }}
+	for i := range streamtest.Partitions {
+		start(t, client, config, j.open(fmt.Sprint(i)))
+	}
+	start(t, client, config, j.open("one too many"))
+	select {
+	case <-spare:
+	case <-time.After(time.Minute):
+		t.Error("nobody is told to be spare")
+	}
+}
+
 func TestGroupSurvivesBrokerRestart(t *testing.T) {
 	client, restart := restartable(t)
 	topic := client.Topics().Events

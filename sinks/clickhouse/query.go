@@ -9,10 +9,11 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 )
 
-// Rows is the result of a query of a person: the columns' names, and each value
-// as text.
+// Rows is the result of a query of a person: the columns' names and ClickHouse's
+// names of their types, and each value as text.
 type Rows struct {
 	Columns []string
+	Types   []string
 	Rows    [][]string
 }
 
@@ -27,6 +28,9 @@ func (s *Store) Query(ctx context.Context, sql string, limit int) (out Rows, mor
 	defer rows.Close()
 	out.Columns = rows.Columns()
 	types := rows.ColumnTypes()
+	for _, t := range types {
+		out.Types = append(out.Types, t.DatabaseTypeName())
+	}
 	for rows.Next() {
 		if len(out.Rows) == limit {
 			return out, true, nil

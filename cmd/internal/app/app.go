@@ -217,6 +217,9 @@ func (a *App) Open(ctx context.Context) error {
 		}
 	}
 	if a.opts.Roles.Collect {
+		if err := a.lock("collect"); err != nil {
+			return err
+		}
 		if err := a.openInputs(ctx); err != nil {
 			return err
 		}
@@ -225,6 +228,11 @@ func (a *App) Open(ctx context.Context) error {
 		return err
 	}
 	if a.opts.Roles.Sink {
+		if a.cfg.Sinks.Slack.Set {
+			if err := a.lock("sink"); err != nil {
+				return err
+			}
+		}
 		if err := a.openStore(ctx); err != nil {
 			return err
 		}
@@ -352,6 +360,7 @@ func (a *App) Run(ctx context.Context) error {
 // runGroup runs one consumer group and keeps its health.
 func (a *App) runGroup(ctx context.Context, g *errgroup.Group, name string, cfg stream.GroupConfig, open func(context.Context, stream.Assignment) (stream.Partition, error)) {
 	health := a.health.group(name)
+	cfg.Spare = health.joined
 	group := a.client.Group(cfg)
 	g.Go(func() error {
 		if err := group.Run(ctx, func(ctx context.Context, p stream.Assignment) (stream.Partition, error) {

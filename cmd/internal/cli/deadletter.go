@@ -59,7 +59,7 @@ func (c *cli) deadLetterList() *cobra.Command {
 				if output == "json" {
 					out := json.NewEncoder(c.Stdout)
 					for _, l := range letters {
-						if err := out.Encode(l); err != nil {
+						if err := out.Encode(letterOf(l)); err != nil {
 							return err
 						}
 					}
@@ -76,9 +76,30 @@ func (c *cli) deadLetterList() *cobra.Command {
 		}),
 	}
 	filterFlags(cmd, &filter, &since, 100)
-	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json (one object a line)")
+	cmd.Flags().StringVarP(&output, "output", "o", "table", "table, or json: one object a line with id, time, source, tenant, stream, reason, error, origin, bytes, retried")
 	c.configFlag(cmd)
 	return cmd
+}
+
+// letter is a dead letter as JSON, one object a line.
+type letter struct {
+	ID     string    `json:"id"`
+	Time   time.Time `json:"time"`
+	Source string    `json:"source"`
+	Tenant string    `json:"tenant,omitempty"`
+	Stream string    `json:"stream,omitempty"`
+	Reason string    `json:"reason"`
+	Error  string    `json:"error"`
+	Origin string    `json:"origin"`
+	// Bytes is the length of the record.
+	Bytes int `json:"bytes"`
+	// Retried is when it was retried last, left out when never.
+	Retried time.Time `json:"retried,omitzero"`
+}
+
+func letterOf(l stream.DeadLetter) letter {
+	return letter{ID: l.ID, Time: l.Time.UTC(), Source: l.Source, Tenant: l.Tenant, Stream: l.Stream, Reason: l.Reason,
+		Error: l.Error, Origin: l.Origin, Bytes: l.Size, Retried: l.Retried}
 }
 
 func (c *cli) deadLetterShow() *cobra.Command {

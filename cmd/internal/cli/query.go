@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 
@@ -31,8 +32,8 @@ func (c *cli) queryCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := app.Locate(cfg); err != nil {
-				return err
+			if err := app.Locate(cmd.Context(), cfg); err != nil {
+				return withCode(exitUnavailable, err)
 			}
 			if len(cfg.ClickHouse.Addresses) == 0 {
 				return withCode(exitUnavailable, fmt.Errorf("no ClickHouse to ask: clickhouse.addresses names none, and no `stepdown run` with the embedded engine keeps its data in %s", cfg.DataDir))
@@ -59,10 +60,26 @@ func (c *cli) queryCommand() *cobra.Command {
 			return nil
 		}),
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "table", "table, or json: one object a line")
+	cmd.Flags().StringVarP(&output, "output", "o", "table", "table, or json: one object a line, with numbers of any size as JSON numbers")
 	cmd.Flags().IntVar(&limit, "limit", 1000, "at most so many rows")
 	c.configFlag(cmd)
 	return cmd
+}
+
+// number matches ClickHouse's types of numbers, and of true and false.
+var number = regexp.MustCompile(`^(U?Int|Float|BFloat|Decimal|Bool)`)
+
+// jsonOf is a value of a column as JSON: numbers of any size, and true and false,
+// as such, NULL as null, and everything else as text.
+func jsonOf(text, typ string) any {
+	inner := strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(typ, "LowCardinality("), "Nullable("), ")")
+	switch {
+	case text == "NULL" && inner != typ && strings.Contains(typ, "Nullable("):
+		return nil
+	case number.MatchString(inner) && json.Valid([]byte(text)): // which NaN is not
+		return json.RawMessage(text)
+	}
+	return text
 }
 
 func (c *cli) printRows(rows clickhouse.Rows, output string) error {
@@ -70,9 +87,9 @@ func (c *cli) printRows(rows clickhouse.Rows, output string) error {
 		out := json.NewEncoder(c.Stdout)
 		out.SetEscapeHTML(false)
 		for _, row := range rows.Rows {
-			object := make(map[string]string, len(row))
+			object := make(map[string]any, len(row))
 			for i, v := range row {
-				object[rows.Columns[i]] = v
+				object[rows.Columns[i]] = jsonOf(v, rows.Types[i])
 			}
 			if err := out.Encode(object); err != nil {
 				return err

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -99,7 +100,11 @@ func (c *cli) run(ctx context.Context, v verb) (err error) {
 		return withCode(exitUnavailable, err)
 	}
 	go reloadOnSignal(ctx, a, hangups)
-	log.Info("running", slog.String("verb", v.use))
+	attrs := []any{slog.String("verb", v.use)}
+	if to := a.Destinations(); len(to) > 0 {
+		attrs = append(attrs, slog.String("alerts_to", strings.Join(to, ", ")))
+	}
+	log.Info("running", attrs...)
 	return a.Run(ctx)
 }
 

@@ -19,8 +19,8 @@ func (c *cli) withClient(ctx context.Context, do func(ctx context.Context, clien
 	if err != nil {
 		return err
 	}
-	if err := app.Locate(cfg); err != nil {
-		return err
+	if err := app.Locate(ctx, cfg); err != nil {
+		return withCode(exitUnavailable, err)
 	}
 	if len(cfg.Kafka.Brokers) == 0 {
 		return withCode(exitUnavailable, fmt.Errorf("no Kafka to talk to: kafka.brokers names none, and no `stepdown run` keeps its data in %s", cfg.DataDir))
