@@ -39,16 +39,16 @@ func handler(log func() []json.RawMessage, _ func() time.Time) http.Handler {
 		var q request
 		switch {
 		case r.Header.Get("X-Api-Key") != apiKey:
-			http.Error(w, `{"message":"Unauthorized"}`, 401)
+			http.Error(w, `{"message":"Unauthorized"}`, http.StatusUnauthorized)
 			return
 		case r.Method != http.MethodPost, r.URL.Path != "/insights/directory/v1/events",
 			json.Unmarshal([]byte(r.Header.Get("X-Body")), &q) != nil, len(q.Service) == 0, q.StartTime == "", q.Sort != "ASC":
-			http.Error(w, `{"message":"Bad Request"}`, 400)
+			http.Error(w, `{"message":"Bad Request"}`, http.StatusBadRequest)
 			return
 		}
 		var after []any
 		if len(q.SearchAfter) > 0 && (json.Unmarshal(q.SearchAfter, &after) != nil || len(after) != 2) {
-			http.Error(w, `{"message":"Bad Request"}`, 400)
+			http.Error(w, `{"message":"Bad Request"}`, http.StatusBadRequest)
 			return
 		}
 		rows := []json.RawMessage{}

@@ -162,6 +162,29 @@ func TestConformance(t *testing.T) { ingesttest.Normalizer(t, New(), shapes(t)) 
 
 func FuzzNormalize(f *testing.F) { ingesttest.Fuzz(f, New(), records(f)) }
 
+// FuzzValid: whatever the record, an event that comes of it is valid, unless its
+// clock is ahead.
+func FuzzValid(f *testing.F) {
+	for _, r := range records(f) {
+		f.Add(r.Data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		events, err := New().Normalize(record(string(data)))
+		if err != nil {
+			return // FuzzNormalize checks the errors
+		}
+		for _, e := range events {
+			e.Key = "jane@example.com"
+			if e.Time.After(observed) {
+				e.Time = observed
+			}
+			if err := e.Validate(); err != nil {
+				t.Errorf("%v\nrecord: %q", err, data)
+			}
+		}
+	})
+}
+
 // one normalizes r into its first event.
 func one(t *testing.T, r ingest.Record) event.Event {
 	t.Helper()

@@ -57,7 +57,7 @@ func asAdded(row json.RawMessage) []byte {
 func authorized(w http.ResponseWriter, r *http.Request) bool {
 	if r.URL.Path == "/auth/oauth2/v2/token" {
 		if id, s, ok := r.BasicAuth(); !ok || id != "client" || s != clientSecret {
-			http.Error(w, `{"status":{"error":true,"code":401,"type":"Unauthorized"}}`, 401)
+			http.Error(w, `{"status":{"error":true,"code":401,"type":"Unauthorized"}}`, http.StatusUnauthorized)
 			return false
 		}
 		w.Header().Set("Content-Type", "application/json")
@@ -65,7 +65,7 @@ func authorized(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	if !strings.EqualFold(r.Header.Get("Authorization"), "bearer "+bearer) {
-		http.Error(w, `{"status":{"error":true,"code":401,"type":"Unauthorized"}}`, 401)
+		http.Error(w, `{"status":{"error":true,"code":401,"type":"Unauthorized"}}`, http.StatusUnauthorized)
 		return false
 	}
 	return true
@@ -83,7 +83,7 @@ func handler(log func() []json.RawMessage, _ func() time.Time) http.Handler {
 		case r.URL.Path == "/api/1/events/types":
 			fmt.Fprint(w, `{"status":{"error":false,"code":200},"data":[{"id":5,"name":"USER_LOGGED_INTO_ONELOGIN","description":"%user% logged into OneLogin"}]}`)
 		case r.URL.Path == "/api/2/users/102":
-			http.Error(w, `{"statusCode":404,"name":"NotFoundError"}`, 404)
+			http.Error(w, `{"statusCode":404,"name":"NotFoundError"}`, http.StatusNotFound)
 		case strings.HasPrefix(r.URL.Path, "/api/2/users/"):
 			id := strings.TrimPrefix(r.URL.Path, "/api/2/users/")
 			fmt.Fprintf(w, `{"id":%s,"email":"person%s@example.com","username":"person%s"}`, id, id, id)
@@ -105,7 +105,7 @@ func handler(log func() []json.RawMessage, _ func() time.Time) http.Handler {
 			_ = json.NewEncoder(w).Encode(map[string]any{"status": map[string]any{"error": false, "code": 200},
 				"pagination": map[string]any{"after_cursor": after}, "data": slices.Clip(rows[from:to])})
 		default:
-			http.Error(w, `{"status":{"error":true,"code":400}}`, 400)
+			http.Error(w, `{"status":{"error":true,"code":400}}`, http.StatusBadRequest)
 		}
 	})
 }
@@ -203,7 +203,7 @@ func inventoryHandler(log func() []json.RawMessage, _ func() time.Time) http.Han
 			}
 			_ = json.NewEncoder(w).Encode(slices.Clip(users[from:to]))
 		default:
-			http.Error(w, `{"statusCode":404}`, 404)
+			http.Error(w, `{"statusCode":404}`, http.StatusNotFound)
 		}
 	})
 }

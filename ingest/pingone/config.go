@@ -43,7 +43,7 @@ const (
 	// of the API, which the vendor does not put into a number.
 	requestsPerMinute = 60
 	defaultInterval   = time.Minute
-	defaultOverlap    = 20 * time.Minute
+	defaultOverlap    = 5 * time.Minute
 )
 
 // SetDefaults implements ingest.Settings.

@@ -49,7 +49,7 @@ func authorized(w http.ResponseWriter, r *http.Request) bool {
 	if r.URL.Path == "/"+env+"/as/token" {
 		form, _ := url.ParseQuery(r.Header.Get("X-Body"))
 		if id, s, ok := r.BasicAuth(); !ok || id != "worker" || s != clientSecret || form.Get("grant_type") != "client_credentials" {
-			http.Error(w, `{"error":"invalid_client"}`, 401)
+			http.Error(w, `{"error":"invalid_client"}`, http.StatusUnauthorized)
 			return false
 		}
 		w.Header().Set("Content-Type", "application/json")
@@ -57,7 +57,7 @@ func authorized(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	if r.Header.Get("Authorization") != "Bearer "+bearer {
-		http.Error(w, `{"code":"ACCESS_FAILED"}`, 401)
+		http.Error(w, `{"code":"ACCESS_FAILED"}`, http.StatusUnauthorized)
 		return false
 	}
 	return true
@@ -87,7 +87,7 @@ func handler(log func() []json.RawMessage, _ func() time.Time) http.Handler {
 		}
 		bounds := filter.FindStringSubmatch(r.URL.Query().Get("filter"))
 		if r.URL.Path != "/v1/environments/"+env+"/activities" || bounds == nil {
-			http.Error(w, `{"code":"INVALID_REQUEST"}`, 400)
+			http.Error(w, `{"code":"INVALID_REQUEST"}`, http.StatusBadRequest)
 			return
 		}
 		var rows []json.RawMessage
@@ -121,7 +121,8 @@ func open(t *testing.T, base string, rt ingest.Runtime, stream string) ingest.So
 	rt.Since = start
 	rt.HTTP = bodiless{rt.HTTP}
 	c := settings(t, base)
-	c.Interval = 5 * time.Second // the suite lets a log be quiet for dozens of looks between two records
+	// The suite lets a log be quiet for dozens of looks between two records.
+	c.Interval, c.RequestsPerMinute = time.Second, 6000
 	sources, err := c.Open(rt)
 	if err != nil {
 		t.Fatal(err)
@@ -222,7 +223,7 @@ func inventoryHandler(log func() []json.RawMessage, _ func() time.Time) http.Han
 		case path == "/users":
 			page(w, r, "users", log(), 3)
 		default:
-			http.Error(w, `{"code":"NOT_FOUND"}`, 404)
+			http.Error(w, `{"code":"NOT_FOUND"}`, http.StatusNotFound)
 		}
 	})
 }
