@@ -24,7 +24,6 @@ import (
 	"stepdown/detect/rule"
 	"stepdown/ingest"
 	"stepdown/ingest/identity"
-	"stepdown/ingest/secret"
 	"stepdown/ingest/stream"
 	"stepdown/ingest/stream/embedded"
 	"stepdown/rules"
@@ -113,7 +112,7 @@ type App struct {
 	client   *stream.Client
 	broker   string
 	store    *clickhouse.Store
-	embedded *engine.Engine
+	embedded *engine.Keeper
 	runners  map[string]*sinks.Runner
 	listener net.Listener
 	inputs   map[string]ingest.Source
@@ -283,58 +282,6 @@ func (a *App) openKafka(ctx context.Context) error {
 	return nil
 }
 
-// openStore connects to ClickHouse. Where the embedded engine is wanted and its
-// library is missing, it says how to get it and goes on without.
-func (a *App) openStore(ctx context.Context) error {
-	if a.cfg.ClickHouse.Disabled {
-		return nil
-	}
-	cfg := a.cfg.ClickHouse.Config
-	if len(cfg.Addresses) == 0 {
-		library, err := engine.Locate(a.cfg.ClickHouse.Engine.Library)
-		if errors.Is(err, engine.ErrNotInstalled) || errors.Is(err, engine.ErrUnsupported) {
-			a.log.Warn("no clickhouse: alerts go to the other sinks only", slog.Any("reason", err))
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("clickhouse.engine.library: %w", err)
-		}
-		ec := a.cfg.ClickHouse.Engine
-		ec.Library = library.Path
-		e, err := engine.Start(ctx, ec, a.log)
-		if err != nil {
-			return fmt.Errorf("embedded clickhouse engine: %w", err)
-		}
-		a.embedded = e
-		a.onClose("clickhouse engine", func(ctx context.Context) error {
-			// What was inserted is kept either way, so it is no failure of the run.
-			if err := e.Close(ctx); err != nil {
-				a.log.Warn("clickhouse engine not stopped in order", slog.Any("error", err))
-			}
-			return nil
-		})
-		a.health.watch("clickhouse engine", func() error {
-			select {
-			case <-e.Done():
-				return fmt.Errorf("ended: %w; restart stepdown, nothing is lost meanwhile", e.Err())
-			default:
-				return nil
-			}
-		})
-		cfg.Addresses, cfg.Username, cfg.Password = []string{e.Addr()}, engine.User, secret.FromFile(e.PasswordFile())
-	}
-	store, err := clickhouse.Open(ctx, cfg, a.log, a.opts.Registerer)
-	if err != nil {
-		return fmt.Errorf("clickhouse: %w", err)
-	}
-	a.onClose("clickhouse client", func(context.Context) error { return store.Close() })
-	if err := store.Migrate(ctx); err != nil {
-		return fmt.Errorf("clickhouse: %w", err)
-	}
-	a.store = store
-	return nil
-}
-
 // Run runs the roles until ctx ends or one of them cannot go on. It returns nil
 // after a graceful end. Inputs that end (files without follow) do not end it.
 func (a *App) Run(ctx context.Context) error {
@@ -410,18 +357,25 @@ func (a *App) runSinks(ctx context.Context, g *errgroup.Group) {
 	for name, runner := range a.runners {
 		// One goroutine owns a runner, and a partition is one: they take turns.
 		turn := &sync.Mutex{}
+		a.health.watch("sink "+name, runner.Trouble)
 		a.runGroup(ctx, g, "sink "+name, stream.GroupConfig{ID: a.sinkGroup(name), Topic: a.client.Topics().Alerts},
 			func(context.Context, stream.Assignment) (stream.Partition, error) {
 				return &alertSink{client: a.client, runner: runner, turn: turn, metrics: a.metrics, log: a.log}, nil
 			})
 	}
+	if a.embedded != nil {
+		g.Go(func() error { return a.embedded.Run(ctx) })
+	}
 	if a.store == nil {
 		return
 	}
 	turns := make(chan struct{}, storeInserts)
+	tries := newGroupHealth(insertGrace)
+	a.health.watch("sink clickhouse events", tries.ready)
 	a.runGroup(ctx, g, "sink clickhouse events", stream.GroupConfig{ID: a.sinkGroup(storeEvents), Topic: a.client.Topics().Events, MaxBatch: storeBatch, MaxBytes: storeBytes},
-		func(context.Context, stream.Assignment) (stream.Partition, error) {
-			return &eventSink{client: a.client, store: a.store, turns: turns, metrics: a.metrics, log: a.log}, nil
+		func(_ context.Context, p stream.Assignment) (stream.Partition, error) {
+			trouble := func(err error) { tries.report(p.Partition, err) }
+			return &eventSink{client: a.client, store: a.store, turns: turns, trouble: trouble, metrics: a.metrics, log: a.log}, nil
 		})
 }
 

@@ -14,7 +14,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -632,87 +631,6 @@ func total[K comparable](m map[K]int) int {
 	return sum
 }
 
-// TestEngineThatIsKilled kills the ClickHouse engine in the middle: readiness
-// says so, the other sinks go on, and after a restart nothing is missing.
-func TestEngineThatIsKilled(t *testing.T) {
-	cfg := newConfig(t.TempDir())
-	withEngine(t, cfg)
-	c := company(t, cfg)
-	source := func(pace simulate.Pace) map[string]ingest.Source {
-		return map[string]ingest.Source{"simulation": simulate.NewSource(c, 200, pace)}
-	}
-	sink := &recorder{}
-	killed := make(chan struct{})
-	batches := 0
-	var p *pipeline
-	pace := func(ctx context.Context, _ time.Time) error {
-		if batches++; batches == 12 {
-			close(killed) // the rest comes when the engine is gone
-		}
-		return ctx.Err()
-	}
-	p = start(t, cfg, app.Options{Sources: source(pace), Sinks: map[string]sinks.Sink{"up": sink}})
-	<-killed
-	pid, err := os.ReadFile(filepath.Join(cfg.ClickHouse.Engine.DataDir, "lock"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := strconv.Atoi(strings.TrimSpace(string(pid)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(n, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	p.until("word of the engine", func() bool {
-		err := p.Ready()
-		return err != nil && strings.Contains(err.Error(), "clickhouse engine: ended: ")
-	})
-	if code, body := get(t, p.Handler(), "GET", "/-/ready"); code != 503 || !strings.Contains(body, "restart stepdown") {
-		t.Errorf("got %d %q, want 503 and what to do", code, body)
-	}
-	p.until("end of the input", func() bool {
-		return p.metric("stepdown_ingest_polls_total", map[string]string{"result": "end"}) == 1
-	})
-	p.until("alerts at the other sink", func() bool { return len(sink.latest()) >= 12 })
-	began := time.Now()
-	p.cancel()
-	if err := <-p.ended; err != nil {
-		t.Errorf("the end of the pipeline: %v", err)
-	}
-	p.ended <- nil
-	_ = p.Close() // it may say that the engine is not there to be stopped
-	if took := time.Since(began); took > 8*time.Second {
-		t.Errorf("the end without the engine took %s, want about 4s", took)
-	}
-
-	again := start(t, cfg, app.Options{Sources: source(nil), Sinks: map[string]sinks.Sink{"up": sink}})
-	again.finished(1)
-	if err := again.Ready(); err != nil {
-		t.Errorf("after the restart: %v", err)
-	}
-	alerts, err := again.Store().Alerts(t.Context(), clickhouse.AlertFilter{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(sink.latest(), latest(alerts)); diff != "" {
-		t.Errorf("alerts after the restart (-sink +ClickHouse):\n%s", diff)
-	}
-	resolver, err := identity.New(cfg.Identity)
-	if err != nil {
-		t.Fatal(err)
-	}
-	unique := map[string]bool{}
-	for d := range c.Deliveries() {
-		for _, e := range ingest.Normalize([]ingest.Record{d.Record}, app.Normalizers(), resolver).Events {
-			unique[fmt.Sprintf("%s %s %s %s %s", e.Key, e.Time, e.Source, e.Tenant, e.ID)] = true
-		}
-	}
-	if stored, err := again.Store().CountEvents(t.Context()); err != nil || stored != uint64(len(unique)) {
-		t.Errorf("%d events are stored after the restart, %v; want %d", stored, err, len(unique))
-	}
-}
-
 func TestOpenThatFailsLeavesNothingBehind(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -731,6 +649,10 @@ func TestOpenThatFailsLeavesNothingBehind(t *testing.T) {
 			}
 			cfg.SetDataDir(path)
 		}, "data_dir: "},
+		{"engine library that is not there", func(_ *testing.T, cfg *config.Config) {
+			cfg.ClickHouse.Disabled = false
+			cfg.ClickHouse.Engine.Library = "nowhere/libchdb.so"
+		}, "clickhouse.engine.library: clickhouse engine is not installed"},
 		{"store that is away", func(_ *testing.T, cfg *config.Config) {
 			cfg.ClickHouse.Disabled = false
 			cfg.ClickHouse.Addresses = []string{"127.0.0.1:1"}

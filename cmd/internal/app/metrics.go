@@ -12,6 +12,7 @@ type metrics struct {
 	reloadOK       prometheus.Gauge
 	reloadTime     prometheus.Gauge
 	ready          prometheus.Gauge
+	brokenParts    prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, version string) *metrics {
@@ -41,6 +42,10 @@ func newMetrics(reg prometheus.Registerer, version string) *metrics {
 		reloadTime: f.NewGauge(prometheus.GaugeOpts{
 			Name: "stepdown_app_config_last_reload_success_timestamp_seconds",
 			Help: "When the configuration was put in force the last time, at the start or by a reload.",
+		}),
+		brokenParts: f.NewCounter(prometheus.CounterOpts{
+			Name: "stepdown_app_store_broken_parts_total",
+			Help: "Parts that the embedded engine found broken at the start, after which the store was filled again from Kafka.",
 		}),
 		ready: f.NewGauge(prometheus.GaugeOpts{
 			Name: "stepdown_app_ready",

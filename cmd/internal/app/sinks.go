@@ -114,7 +114,10 @@ type eventSink struct {
 	store  *clickhouse.Store
 	// turns bounds the inserts under way over all partitions: a block takes
 	// several times its size in the server's memory.
-	turns   chan struct{}
+	turns chan struct{}
+	// trouble is told why an insert failed, before the next try, and nil when the
+	// batch is out of hand.
+	trouble func(error)
 	metrics *metrics
 	log     *slog.Logger
 }
@@ -126,11 +129,15 @@ func (s *eventSink) Handle(ctx context.Context, batch []stream.Message) error {
 	if err != nil {
 		return err
 	}
+	defer s.trouble(nil)
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 200*time.Millisecond, 15*time.Second
 	for attempt := 1; len(events) > 0; attempt++ {
 		err := s.insert(ctx, events)
 		if err == nil {
+			if attempt > 1 {
+				s.log.Info("clickhouse takes events again", slog.Int("attempts", attempt))
+			}
 			return nil
 		}
 		if refused, ok := errors.AsType[*sinks.RefusedError](err); ok && len(refused.Indexes) > 0 {
@@ -143,6 +150,7 @@ func (s *eventSink) Handle(ctx context.Context, batch []stream.Message) error {
 			}
 			continue
 		}
+		s.trouble(err)
 		if attempt == 1 {
 			s.log.Warn("clickhouse does not take events, retrying", slog.Any("error", err))
 		}
