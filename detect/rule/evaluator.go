@@ -59,7 +59,7 @@ type Evaluator struct {
 // NewEvaluator returns an evaluator for the rules of set.
 func NewEvaluator(set *Set) *Evaluator {
 	ev := &Evaluator{facts: &Facts{}}
-	ev.facts.Found, ev.facts.Within, ev.facts.Ago, ev.facts.Plain = ev.found, ev.within, ev.ago, plainMethod
+	ev.facts.Found, ev.facts.Within, ev.facts.Earlier, ev.facts.Plain = ev.found, ev.within, ev.earlier, plainMethod
 	ev.facts.Me.StrongUsedWithin, ev.facts.Me.DeactivatedWithin = ev.strongUsedWithin, ev.deactivatedWithin
 	ev.values = make([]reflect.Value, set.vocabulary.size)
 	root := reflect.ValueOf(ev.facts).Elem()

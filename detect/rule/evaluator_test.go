@@ -70,7 +70,7 @@ unless:
   known: attempt.known_network or found(["DG-90"], "24h")
 severity: 'me.privileged ? "critical" : attempt.new_ground ? "high" : "low"'
 reason: 'attempt.new_ground ? "other_ground" : "unknown"'
-message: "{me.name} used {plain(attempt.method)} at {event.time}, {ago(me.strongest.last_used)} {attempt.methods}{me.privileged ? \" (privileged)\" : \"\"} in {event.device.name}."
+message: "{me.name} used {plain(attempt.method)} at {event.time}, {earlier(me.strongest.last_used)} {attempt.methods}{me.privileged ? \" (privileged)\" : \"\"} in {event.device.name}."
 suppress: {for: 1d12h, by: [attempt.network, attempt.app.id]}
 `
 
@@ -82,7 +82,7 @@ func TestEval(t *testing.T) {
 	}
 	want := Verdict{
 		Matched: true, Severity: alert.High, Reason: alert.ReasonOtherGround, Anchor: "okta:f0",
-		Title: "ada@example.com used a text message at 2 Mar 2026 09:14 UTC, 24 hours ago password, sms in not known.",
+		Title: "ada@example.com used a text message at 2 Mar 2026 09:14 UTC, 24 hours earlier password, sms in not known.",
 		By:    "AS64501\x1f0oa1", SuppressFor: 36 * time.Hour,
 		Conditions: []alert.Condition{
 			{Name: "weaker", Expr: "weak and attempt.rank < me.strongest.rank", Value: true, Operands: []alert.Operand{

@@ -46,8 +46,9 @@ type Facts struct {
 	// Within reports whether a time is known and not more than the span before
 	// now, nor after it.
 	Within func(t time.Time, span time.Duration) bool `expr:"within"`
-	// Ago says how long before now a time was, for messages: "3 days ago".
-	Ago func(t time.Time) string `expr:"ago"`
+	// Earlier says how long before now a time was, for messages, which are read
+	// later: "3 days earlier".
+	Earlier func(t time.Time) string `expr:"earlier"`
 	// Plain names a method in plain words, for messages: "a security key".
 	Plain func(method string) string `expr:"plain"`
 }

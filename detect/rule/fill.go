@@ -470,12 +470,12 @@ func (ev *Evaluator) within(t time.Time, span time.Duration) bool {
 	return !t.IsZero() && age >= 0 && age <= span
 }
 
-// ago is Facts.Ago.
-func (ev *Evaluator) ago(t time.Time) string {
+// earlier is Facts.Earlier.
+func (ev *Evaluator) earlier(t time.Time) string {
 	if t.IsZero() {
 		return "never"
 	}
-	return plainDuration(ev.now.Sub(t)) + " ago"
+	return plainDuration(ev.now.Sub(t)) + " earlier"
 }
 
 func (ev *Evaluator) strongUsedWithin(span time.Duration) bool {
