@@ -191,8 +191,25 @@ func (a *App) runCollectors(ctx context.Context, g *errgroup.Group) {
 // twice under the same ids; a cursor that it saves late is an older one, and costs
 // repeated records at the next change of hands.
 type lease struct {
+	app      *App
+	pipeline *ingest.Pipeline
+	ctx      context.Context //nolint:containedctx // that of its generation
+	cursors  *kafkaCursors
+	// running are the collectors by their inputs' names.
+	running map[string]*held
+}
+
+// held is a collector that runs under a lease.
+type held struct {
+	input  *config.Input
+	stream string
 	cancel context.CancelFunc
-	done   sync.WaitGroup
+	done   chan struct{}
+}
+
+func (h *held) stop() {
+	h.cancel()
+	<-h.done
 }
 
 // openLease starts the collectors of a partition from the cursors in it.
@@ -201,39 +218,64 @@ func (a *App) openLease(ctx context.Context, pipeline *ingest.Pipeline, p stream
 	if err != nil {
 		return nil, err
 	}
-	mine := map[string]ingest.Source{}
+	l := &lease{app: a, pipeline: pipeline, ctx: ctx, running: map[string]*held{},
+		cursors: &kafkaCursors{ctx: ctx, client: a.client, partition: p.Partition, saved: map[string]json.RawMessage{}}}
+	type waiting struct {
+		input  *config.Input
+		stream string
+		source ingest.Source
+	}
+	var mine []waiting
 	for _, in := range a.live {
 		if stream.PartitionOf([]byte(in.Name), n) != p.Partition {
 			continue
 		}
-		_, settings := in.Settings()
-		sources, err := settings.Open(a.runtime(in.Name))
+		sources, err := a.open(in)
 		if err != nil {
-			return nil, fmt.Errorf("input %s: %w", in.Name, err)
+			return nil, err
 		}
 		for name, source := range sources {
-			mine[in.Name+"/"+name] = source
+			mine = append(mine, waiting{in, name, source})
 		}
 	}
-	//nolint:gosec // Close calls cancel
-	held, cancel := context.WithCancel(ctx)
-	l := &lease{cancel: cancel}
 	if len(mine) == 0 {
 		return l, nil
 	}
-	cursors := &kafkaCursors{ctx: held, client: a.client, partition: p.Partition, saved: map[string]json.RawMessage{}}
-	if err := cursors.restore(ctx); err != nil {
-		cancel()
+	if err := l.cursors.restore(ctx); err != nil {
 		return nil, err
 	}
-	collectors := map[string]*ingest.Collector{}
-	for name, source := range mine {
-		collectors[name] = pipeline.Collector(name, source).WithCursors(cursors)
+	collectors := make([]*ingest.Collector, len(mine))
+	for i, w := range mine {
+		collectors[i] = pipeline.Collector(inputName(w.input, w.stream), w.source).WithCursors(l.cursors)
 	}
-	for name, c := range collectors {
-		l.done.Go(func() { a.collect(held, name, c) })
+	for i, w := range mine {
+		l.start(w.input, w.stream, collectors[i])
 	}
 	return l, nil
+}
+
+// inputName names a stream of a live input in metrics, logs and cursors.
+func inputName(in *config.Input, stream string) string { return in.Name + "/" + stream }
+
+// open makes the sources of a live input.
+func (a *App) open(in *config.Input) (map[string]ingest.Source, error) {
+	_, settings := in.Settings()
+	sources, err := settings.Open(a.runtime(in.Name))
+	if err != nil {
+		return nil, fmt.Errorf("input %s: %w", in.Name, err)
+	}
+	return sources, nil
+}
+
+func (l *lease) start(in *config.Input, stream string, c *ingest.Collector) {
+	//nolint:gosec // stop calls cancel
+	ctx, cancel := context.WithCancel(l.ctx)
+	h := &held{input: in, stream: stream, cancel: cancel, done: make(chan struct{})}
+	l.running[inputName(in, stream)] = h
+	go func() {
+		defer close(h.done)
+		l.app.collect(ctx, inputName(in, stream), c)
+	}()
 }
 
 // collect runs a collector for as long as its lease is held.
@@ -248,22 +290,47 @@ func (a *App) collect(ctx context.Context, name string, c *ingest.Collector) {
 		log.Info("input is no longer polled here")
 		return
 	}
+	if err == nil {
+		log.Info("input read to its end")
+		return
+	}
 	// It could not begin: a cursor that cannot be used. The others go on.
 	err = fmt.Errorf("%w; `stepdown source reset %s` starts it over", err, name)
 	log.Error("input does not run", slog.Any("error", err))
 	a.health.watch(part, func() error { return err })
 }
 
-// Handle implements stream.Partition: the records are our own cursors.
-func (l *lease) Handle(context.Context, []stream.Message) error { return nil }
+// Handle implements stream.Partition. The records are cursors, mostly our own; one
+// without a value, written by ResetCursor, starts its input over.
+func (l *lease) Handle(_ context.Context, batch []stream.Message) error {
+	for i := range batch {
+		h := l.running[string(batch[i].Key)]
+		if h == nil || len(batch[i].Value) > 0 || batch[i].Offset <= l.cursors.restored {
+			continue
+		}
+		h.stop()
+		l.cursors.forget(string(batch[i].Key))
+		sources, err := l.app.open(h.input)
+		if err != nil {
+			return err
+		}
+		l.app.log.Info("input starts over", slog.String("input", string(batch[i].Key)))
+		l.start(h.input, h.stream, l.pipeline.Collector(string(batch[i].Key), sources[h.stream]).WithCursors(l.cursors))
+	}
+	return nil
+}
 
 // Idle implements stream.Partition.
 func (l *lease) Idle(context.Context, time.Duration) error { return nil }
 
 // Close implements stream.Partition: it returns when nothing is polled any more.
 func (l *lease) Close() error {
-	l.cancel()
-	l.done.Wait()
+	for _, h := range l.running {
+		h.cancel()
+	}
+	for _, h := range l.running {
+		<-h.done
+	}
 	return nil
 }
 
@@ -274,12 +341,17 @@ type kafkaCursors struct {
 	client    *stream.Client
 	partition int
 
+	// restored is the offset of the last record that restore read.
+	restored int64
+
 	mu    sync.Mutex
 	saved map[string]json.RawMessage
 }
 
 func (k *kafkaCursors) restore(ctx context.Context) error {
+	k.restored = -1
 	return k.client.ReadToEnd(ctx, k.client.Topics().Cursors, k.partition, func(m stream.Message) error {
+		k.restored = m.Offset
 		if len(m.Value) == 0 {
 			delete(k.saved, string(m.Key))
 		} else {
@@ -298,6 +370,12 @@ func (k *kafkaCursors) Load(input string) (json.RawMessage, error) {
 		return nil, errors.New("load cursor: it is no JSON")
 	}
 	return cursor, nil
+}
+
+func (k *kafkaCursors) forget(input string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.saved, input)
 }
 
 // cursorTimeout bounds a save, so that the end of a lease waits no longer for it

@@ -1,7 +1,9 @@
 package app_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,6 +22,7 @@ import (
 
 	"stepdown/cmd/internal/app"
 	"stepdown/cmd/internal/config"
+	"stepdown/ingest"
 	"stepdown/ingest/event"
 	"stepdown/ingest/secret"
 	"stepdown/ingest/stream"
@@ -251,5 +254,82 @@ func TestAPushIsAnsweredWhenKafkaHasIt(t *testing.T) {
 	letters := 0
 	if err := p.Client().Scan(t.Context(), p.Client().Topics().DeadLetter, stream.Span{}, func(stream.Message) error { letters++; return nil }); err != nil || letters != 1 {
 		t.Errorf("%d dead letters, %v, want 1", letters, err)
+	}
+}
+
+func TestCheckingAnInputPublishesNothing(t *testing.T) {
+	o := newOrg(t)
+	o.show(7)
+	cfg := collector(t, "127.0.0.1:1", o.URL, "synthetic-token")
+	found, err := app.CheckInput(t.Context(), &cfg.Inputs[0], time.Now().Add(-2*time.Hour), slog.New(slog.DiscardHandler))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("CheckInput() = %+v, %v", found, err)
+	}
+	if f := found[0]; f.Err != nil || f.Records != 7 || f.Events != 7 || f.Requests != 1 || f.Skew != 0 || time.Since(f.Newest) > 2*time.Hour {
+		t.Errorf("found %+v, want 7 events by one request", f)
+	}
+	o.mu.Lock()
+	o.revoked = true
+	o.mu.Unlock()
+	found, err = app.CheckInput(t.Context(), &cfg.Inputs[0], time.Now(), slog.New(slog.DiscardHandler))
+	if err != nil || len(found) != 1 || !found[0].Refused || strings.Contains(found[0].Err.Error(), "synthetic-token") {
+		t.Errorf("CheckInput() = %+v, %v, want a refused credential without its value", found, err)
+	}
+}
+
+func TestTailShowsUntilItIsStopped(t *testing.T) {
+	o := newOrg(t)
+	o.show(3)
+	cfg := collector(t, "127.0.0.1:1", o.URL, "synthetic-token")
+	ctx, cancel := context.WithCancel(t.Context())
+	seen := 0
+	err := app.Tail(ctx, cfg, &cfg.Inputs[0], time.Now().Add(-2*time.Hour), slog.New(slog.DiscardHandler), func(n ingest.Normalized) error {
+		seen += len(n.Events)
+		o.show(5)
+		if seen == 5 {
+			cancel()
+		}
+		return nil
+	})
+	if err != nil || seen != 5 {
+		t.Errorf("Tail() = %v after %d events, want nil after 5", err, seen)
+	}
+	broken := errors.New("the pipe is closed")
+	if err := app.Tail(t.Context(), cfg, &cfg.Inputs[0], time.Now(), slog.New(slog.DiscardHandler), func(ingest.Normalized) error { return broken }); !errors.Is(err, broken) {
+		t.Errorf("Tail() = %v, want %v", err, broken)
+	}
+}
+
+func TestBackfillAndResetBesideACollector(t *testing.T) {
+	o := newOrg(t)
+	o.show(12)
+	cfg := collector(t, "", o.URL, "synthetic-token")
+	cfg.Kafka.Brokers = nil
+	p := start(t, cfg, app.Options{})
+	count := func(id string) int { return events(t, p.Client())[id] }
+	p.until("the events", func() bool { return count("synthetic-11") == 1 })
+
+	last := app.Backfilled{}
+	err := app.Backfill(t.Context(), cfg, &cfg.Inputs[0], p.Client(), time.Now().Add(-2*time.Hour), slog.New(slog.DiscardHandler), func(b app.Backfilled) { last = b })
+	if err != nil || !last.Done || last.Records != 12 {
+		t.Fatalf("Backfill() = %v, last told %+v, want 12 records", err, last)
+	}
+	if n := count("synthetic-11"); n != 2 {
+		t.Errorf("the last event is there %d times, want 2 under one id", n)
+	}
+	o.show(14)
+	p.until("what is new, once", func() bool { return count("synthetic-13") == 1 })
+
+	if err := app.ResetCursor(t.Context(), p.Client(), "okta", "system_log"); err != nil {
+		t.Fatal(err)
+	}
+	p.until("the input to start over", func() bool { return count("synthetic-0") == 3 && count("synthetic-13") == 2 })
+
+	o.mu.Lock()
+	o.revoked = true
+	o.mu.Unlock()
+	err = app.Backfill(t.Context(), cfg, &cfg.Inputs[0], p.Client(), time.Now().Add(-2*time.Hour), slog.New(slog.DiscardHandler), func(app.Backfilled) {})
+	if _, ok := errors.AsType[*ingest.CredentialError](err); !ok {
+		t.Errorf("Backfill() = %v, want *ingest.CredentialError", err)
 	}
 }

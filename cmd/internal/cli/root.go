@@ -100,7 +100,7 @@ came in by something weaker, and what made that possible.`,
 	root.PersistentFlags().StringVar(&c.logFormat, "log.format", "", "logfmt or json (default from the configuration)")
 	root.AddCommand(c.runCommands()...)
 	root.AddCommand(c.demoCommand(), c.normalizeCommand(), c.replayCommand(), c.rulesCommand(),
-		c.topicsCommand(), c.deadLetterCommand(), c.queryCommand(), c.configCommand(), c.benchCommand())
+		c.sourceCommand(), c.topicsCommand(), c.deadLetterCommand(), c.queryCommand(), c.configCommand(), c.benchCommand())
 	return root
 }
 

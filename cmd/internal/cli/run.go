@@ -3,11 +3,13 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -37,11 +39,15 @@ a ClickHouse server the embedded engine. Both listen on the loopback interface.`
 func (c *cli) runCommands() []*cobra.Command {
 	var out []*cobra.Command
 	for _, v := range verbs() {
+		var since time.Duration
 		cmd := &cobra.Command{
 			Use: v.use, Short: v.short, Long: v.long, Args: cobra.NoArgs,
-			RunE: failing(func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), v) }),
+			RunE: failing(func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), v, since) }),
 		}
 		c.configFlag(cmd)
+		if v.roles.Collect {
+			cmd.Flags().DurationVar(&since, "since", 0, "how far back inputs begin that poll a provider and have no saved position (default from the configuration)")
+		}
 		out = append(out, cmd)
 	}
 	return out
@@ -63,7 +69,10 @@ func (c *cli) examineFor(v verb) (cfg *config.Config, doubtful []error, err erro
 	return cfg, doubtful, nil
 }
 
-func (c *cli) run(ctx context.Context, v verb) (err error) {
+func (c *cli) run(ctx context.Context, v verb, since time.Duration) (err error) {
+	if since < 0 {
+		return withCode(exitUsage, fmt.Errorf("--since %s: use a duration such as 720h", since))
+	}
 	cfg, doubtful, err := c.examineFor(v)
 	if err != nil {
 		return err
@@ -81,6 +90,9 @@ func (c *cli) run(ctx context.Context, v verb) (err error) {
 			cfg, _, err := c.examineFor(v)
 			return cfg, err
 		}}
+	if since > 0 {
+		opts.Since = time.Now().Add(-since)
+	}
 	if c.logLevel == "" {
 		opts.LogLevel = &c.level
 	}
