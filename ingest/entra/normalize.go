@@ -6,6 +6,7 @@ import (
 	"stepdown/ingest"
 	"stepdown/ingest/event"
 	"stepdown/ingest/lenient"
+	"stepdown/ingest/poll"
 )
 
 // The streams of an event.
@@ -27,6 +28,9 @@ func New() ingest.Normalizer { return normalizer{} }
 func (normalizer) Normalize(r ingest.Record) ([]event.Event, error) {
 	if len(bytes.TrimSpace(r.Data)) == 0 {
 		return nil, ingest.Skip(ingest.SkipEmpty, r.Origin)
+	}
+	if poll.IsSnapshot(r.Data) {
+		return normalizeSnapshot(r)
 	}
 	rec, err := open(r)
 	if err != nil {
