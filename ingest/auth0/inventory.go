@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"stepdown/ingest"
 	"stepdown/ingest/event"
@@ -112,6 +113,9 @@ type apiMethod struct {
 	Email      lenient.Text  `json:"email"`
 }
 
+// noModel is what an authenticator says that does not tell its model.
+const noModel = "00000000-0000-0000-0000-000000000000"
+
 // snapshot makes the event of a record that the inventory made.
 func snapshot(r ingest.Record) ([]event.Event, error) {
 	s, err := poll.ReadSnapshot(r.Data)
@@ -148,7 +152,10 @@ func snapshot(r ingest.Record) ([]event.Event, error) {
 		}
 		a := event.NewAuthenticator(method)
 		a.ID, a.Name = string(m.ID), lenient.First(string(m.Nickname), string(m.Name), string(m.Type))
-		a.AAGUID, a.Address = string(m.AAGUID), lenient.First(string(m.Phone), string(m.Email))
+		if m.AAGUID != noModel {
+			a.AAGUID = strings.ToLower(string(m.AAGUID))
+		}
+		a.Address = lenient.First(string(m.Phone), string(m.Email))
 		switch m.DeviceType {
 		case "single_device":
 			a.BackupEligible = new(false)

@@ -1,0 +1,177 @@
+package keycloak
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"stepdown/ingest"
+	"stepdown/ingest/rest"
+)
+
+// people completes events by what the realm says of users: names for ids, and the
+// types of credentials. One source owns it.
+type people struct {
+	api         *api
+	names       map[string]string
+	credentials map[string]string
+}
+
+func newPeople(a *api) *people {
+	return &people{api: a, names: map[string]string{}, credentials: map[string]string{}}
+}
+
+// maxPeople bounds what is remembered; beyond, it begins anew.
+const maxPeople = 20_000
+
+func remember(m map[string]string, key, value string) {
+	if len(m) >= maxPeople {
+		clear(m)
+	}
+	m[key] = value
+}
+
+// head is what the source reads of an event or admin event.
+type head struct {
+	Type    string `json:"type"`
+	RealmID string `json:"realmId"`
+	UserID  string `json:"userId"`
+	Path    string `json:"resourcePath"`
+	Auth    struct {
+		RealmID string `json:"realmId"`
+		UserID  string `json:"userId"`
+	} `json:"authDetails"`
+	Details map[string]string `json:"details"`
+}
+
+// complete adds to an event what it leaves out. What the credential of this program
+// may not read stays out.
+func (p *people) complete(ctx context.Context, row json.RawMessage) (json.RawMessage, error) {
+	var h head
+	if json.Unmarshal(row, &h) != nil {
+		return row, nil // the normalizer says what is wrong with it
+	}
+	var add []string
+	member := func(name, value string) error {
+		quoted, err := json.Marshal(value)
+		if err == nil && value != "" {
+			add = append(add, `"`+name+`":`+string(quoted))
+		}
+		return err
+	}
+	user := h.UserID
+	if h.Type == "" {
+		user = userOf(h.Path)
+		if h.Auth.RealmID == h.RealmID && h.Auth.UserID != "" {
+			name, err := p.name(ctx, h.Auth.UserID)
+			if err != nil {
+				return nil, err
+			}
+			if err := member("stepdown_actor_username", name); err != nil {
+				return nil, err
+			}
+		}
+	}
+	switch name := h.Details["username"]; {
+	case user == "" || user == "null":
+	case name != "":
+		remember(p.names, user, name)
+	default:
+		name, err := p.name(ctx, user)
+		if err != nil {
+			return nil, err
+		}
+		if err := member("stepdown_username", name); err != nil {
+			return nil, err
+		}
+	}
+	if id := h.Details["selected_credential_id"]; h.Type == "LOGIN" && id != "" && user != "" && h.Details["credential_type"] == "" {
+		typ, err := p.credential(ctx, user, id)
+		if err != nil {
+			return nil, err
+		}
+		if err := member("stepdown_credential_type", typ); err != nil {
+			return nil, err
+		}
+	}
+	if len(add) == 0 {
+		return row, nil
+	}
+	members := bytes.TrimPrefix(bytes.TrimSpace(row), []byte("{"))
+	return append([]byte("{"+strings.Join(add, ",")+","), members...), nil
+}
+
+// userOf returns the id of the user that the path of a resource is beneath.
+func userOf(path string) string {
+	rest, ok := strings.CutPrefix(strings.TrimPrefix(path, "/"), "users/")
+	if !ok {
+		return ""
+	}
+	id, _, _ := strings.Cut(rest, "/")
+	return id
+}
+
+// name returns the username of a user, "" for one that is gone.
+func (p *people) name(ctx context.Context, id string) (string, error) {
+	if name, ok := p.names[id]; ok {
+		return name, nil
+	}
+	var u struct {
+		Username string `json:"username"`
+	}
+	if err := p.get(ctx, "users/"+url.PathEscape(id), &u); err != nil {
+		return "", err
+	}
+	remember(p.names, id, u.Username)
+	return u.Username, nil
+}
+
+// credential returns the type of a user's credential, "" for one that is gone.
+func (p *people) credential(ctx context.Context, user, id string) (string, error) {
+	if typ, ok := p.credentials[id]; ok {
+		return typ, nil
+	}
+	var list []struct {
+		ID   string `json:"id"`
+		Type string `json:"type"`
+	}
+	if err := p.get(ctx, "users/"+url.PathEscape(user)+"/credentials", &list); err != nil {
+		return "", err
+	}
+	typ := ""
+	for _, c := range list {
+		if c.ID == id {
+			typ = c.Type
+		}
+	}
+	remember(p.credentials, id, typ)
+	return typ, nil
+}
+
+// get leaves v as it is where there is nothing, or nothing that may be read.
+func (p *people) get(ctx context.Context, path string, v any) error {
+	resp, err := p.api.client.Get(ctx, path, nil)
+	switch {
+	case err == nil:
+		return resp.JSON(v)
+	case isStatus(err, http.StatusNotFound):
+		return nil
+	case isStatus(err, http.StatusForbidden):
+		p.api.rt.Log.DebugContext(ctx, "users not read", "error", err)
+		return nil
+	}
+	return err
+}
+
+// isStatus reports whether an answer had that status.
+func isStatus(err error, status int) bool {
+	if refused, ok := errors.AsType[*ingest.CredentialError](err); ok {
+		err = refused.Err
+	}
+	answer, ok := errors.AsType[*rest.StatusError](err)
+	return ok && answer.Status == status
+}

@@ -1,0 +1,295 @@
+package keycloak
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"stepdown/ingest"
+	"stepdown/ingest/ingesttest"
+	"stepdown/ingest/poll"
+	"stepdown/ingest/secret"
+)
+
+const (
+	clientSecret = "synthetic-keycloak-secret"
+	accessToken  = "synthetic-keycloak-token"
+)
+
+var start = time.Date(2026, time.March, 2, 9, 0, 0, 0, time.UTC)
+
+// logOf returns n synthetic events, apart by step, in the order of their time; some
+// are of one millisecond, some leave out the name of the user, some the type of the
+// credential.
+func logOf(n int, step time.Duration) []json.RawMessage {
+	var out []json.RawMessage
+	for i := range n {
+		at := start.Add(time.Duration(i/3) * 3 * step).UnixMilli()
+		details := fmt.Sprintf(`{"username":"person%d","code_id":"c%d"}`, i%5, i)
+		switch i % 4 {
+		case 1:
+			details = fmt.Sprintf(`{"code_id":"c%d"}`, i)
+		case 2:
+			details = fmt.Sprintf(`{"username":"person%d","selected_credential_id":"cred%d"}`, i%5, i%5)
+		}
+		out = append(out, json.RawMessage(fmt.Sprintf(`{"id":"event-%04d","time":%d,"type":"LOGIN","realmId":"r1","clientId":"webapp","userId":"user%d","ipAddress":"192.0.2.1","details":%s}`, i, at, i%5, details)))
+	}
+	return out
+}
+
+// completed is an event as the source hands it on.
+func completed(row json.RawMessage) []byte {
+	var h head
+	_ = json.Unmarshal(row, &h) // written above
+	switch {
+	case h.Details["username"] == "":
+		return []byte(`{"stepdown_username":"person` + strings.TrimPrefix(h.UserID, "user") + `",` + strings.TrimPrefix(string(row), "{"))
+	case h.Details["selected_credential_id"] != "":
+		return []byte(`{"stepdown_credential_type":"otp",` + strings.TrimPrefix(string(row), "{"))
+	}
+	return row
+}
+
+// authorized answers the token endpoint, and reports whether the request may go
+// on.
+func authorized(w http.ResponseWriter, r *http.Request) bool {
+	switch {
+	case r.URL.Path == "/auth/realms/master/protocol/openid-connect/token":
+		if r.FormValue("client_secret") != clientSecret || r.FormValue("client_id") != "collector" || r.FormValue("grant_type") != "client_credentials" {
+			http.Error(w, `{"error":"unauthorized_client"}`, http.StatusUnauthorized)
+			return false
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"access_token":%q,"token_type":"Bearer","expires_in":60}`, accessToken)
+		return false
+	case r.Header.Get("Authorization") != "Bearer "+accessToken:
+		http.Error(w, `{"error":"HTTP 401 Unauthorized"}`, http.StatusUnauthorized)
+		return false
+	}
+	return true
+}
+
+// tokenEndpoint answers requests for a token in process, so that the faults of the
+// suite meet the API alone.
+type tokenEndpoint struct{ next http.RoundTripper }
+
+func (e tokenEndpoint) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !strings.HasSuffix(r.URL.Path, "/token") {
+		return e.next.RoundTrip(r)
+	}
+	w := httptest.NewRecorder()
+	authorized(w, r)
+	return w.Result(), nil
+}
+
+const realm = "/auth/admin/realms/production"
+
+// handler speaks the admin API of a realm: the newest events first, by offset, from
+// a date on, which is a day of the server's zone; users and their credentials.
+func handler(log func() []json.RawMessage, _ func() time.Time) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !authorized(w, r) {
+			return
+		}
+		path, q := strings.TrimPrefix(r.URL.Path, realm), r.URL.Query()
+		if id, ok := strings.CutPrefix(path, "/users/user"); ok {
+			if n, isCredentials := strings.CutSuffix(id, "/credentials"); isCredentials {
+				fmt.Fprintf(w, `[{"id":"cred%s","type":"otp"},{"id":"other","type":"password"}]`, n)
+				return
+			}
+			fmt.Fprintf(w, `{"id":"user%s","username":"person%s"}`, id, id)
+			return
+		}
+		if strings.HasPrefix(path, "/users/") {
+			http.Error(w, `{"error":"User not found"}`, http.StatusNotFound)
+			return
+		}
+		first, err1 := strconv.Atoi(q.Get("first"))
+		size, err2 := strconv.Atoi(q.Get("max"))
+		from, err3 := time.ParseInLocation(time.DateOnly, q.Get("dateFrom"), time.FixedZone("server", 14*60*60))
+		if path != "/events" && path != "/admin-events" || err1 != nil || err2 != nil || err3 != nil {
+			http.Error(w, `{"error":"bad request"}`, http.StatusBadRequest)
+			return
+		}
+		rows := slices.DeleteFunc(log(), func(row json.RawMessage) bool { return when(row).Before(from) })
+		slices.SortStableFunc(rows, func(a, b json.RawMessage) int { return when(b).Compare(when(a)) })
+		_ = json.NewEncoder(w).Encode(append([]json.RawMessage{}, rows[min(first, len(rows)):min(first+size, len(rows))]...))
+	})
+}
+
+func settings(t *testing.T, base string) *Config {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(clientSecret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := &Config{}
+	c.SetDefaults()
+	c.URL, c.Realm, c.AuthRealm, c.ClientID, c.ClientSecret = base+"/auth/", "production", "master", "collector", secret.FromFile(file)
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func throttle(h http.Header, _ time.Time, d time.Duration) {
+	h.Set("Retry-After", fmt.Sprint(int(d/time.Second)))
+}
+
+func apiOf(records []json.RawMessage, stream string, size, pages int) ingesttest.API {
+	return ingesttest.API{Records: records, Now: start.Add(3 * time.Hour), Handler: handler, Secret: clientSecret, Throttle: throttle, Data: completed,
+		Open: func(t *testing.T, base string, rt ingest.Runtime) ingest.Source {
+			rt.HTTP = tokenEndpoint{rt.HTTP}
+			sources, err := settings(t, base).open(rt, size, pages)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return sources[stream]
+		}}
+}
+
+func TestSource(t *testing.T) {
+	for _, stream := range []string{streamEvents, streamAdminEvents} {
+		t.Run(stream, func(t *testing.T) {
+			api := apiOf(logOf(45, 2*time.Second), stream, pageSize, maxPages)
+			api.Late = true
+			ingesttest.Source(t, api)
+		})
+	}
+}
+
+// TestSourceThatIsBehind: there is more than is kept in memory at once.
+func TestSourceThatIsBehind(t *testing.T) {
+	for _, tc := range []struct {
+		name        string
+		size, pages int
+		step        time.Duration
+	}{
+		{"a minute apart", 7, 2, time.Minute},
+		{"many within the overlap", 4, 2, time.Second},
+		{"a page of one moment", 3, 1, time.Minute},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			ingesttest.Source(t, apiOf(logOf(61, tc.step), streamEvents, tc.size, tc.pages))
+		})
+	}
+}
+
+// TestOrderOfABacklog: events come in the order of their time also when the API
+// lists them the other way round.
+func TestOrderOfABacklog(t *testing.T) {
+	records := logOf(61, time.Minute)
+	server := httptest.NewServer(handler(func() []json.RawMessage { return slices.Clone(records) }, nil))
+	defer server.Close()
+	now := start.Add(3 * time.Hour)
+	rt := ingest.NewRuntime("test", start.Add(-time.Hour), slog.New(slog.DiscardHandler), nil)
+	rt.Now = func() time.Time { return now }
+	sources, err := settings(t, server.URL).open(rt, 7, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := sources[streamEvents]
+	if err := s.Seek(nil); err != nil {
+		t.Fatal(err)
+	}
+	var times []time.Time
+	for len(times) < len(records) {
+		batch, err := s.Poll(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range batch.Records {
+			times = append(times, when(r.Data))
+		}
+	}
+	if !slices.IsSortedFunc(times, func(a, b time.Time) int { return a.Compare(b) }) {
+		t.Errorf("not in the order of time: %v", times)
+	}
+}
+
+// TestAdminEventsNameWhomTheyAreAbout: by the id in the path, and the actor where
+// both are of one realm.
+func TestAdminEventsNameWhomTheyAreAbout(t *testing.T) {
+	server := httptest.NewServer(handler(func() []json.RawMessage { return nil }, nil))
+	defer server.Close()
+	rt := ingest.NewRuntime("test", start, slog.New(slog.DiscardHandler), nil)
+	c := settings(t, server.URL)
+	for _, tc := range []struct{ name, row, subject, actor string }{
+		{"of one realm", `{"time":1772445600123,"realmId":"r1","authDetails":{"realmId":"r1","userId":"user9"},"operationType":"ACTION","resourceType":"USER","resourcePath":"users/user3/reset-password"}`, "person3", "person9"},
+		{"administrator of the master realm", `{"time":1772445600123,"realmId":"r1","authDetails":{"realmId":"master","userId":"user9"},"operationType":"ACTION","resourceType":"USER","resourcePath":"users/user3/reset-password"}`, "person3", ""},
+		{"user who is gone", `{"time":1772445600123,"realmId":"r1","authDetails":{"realmId":"master","userId":"user9"},"operationType":"DELETE","resourceType":"USER","resourcePath":"users/gone"}`, "", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a, err := c.api(rt, pageSize, maxPages)
+			if err != nil {
+				t.Fatal(err)
+			}
+			row, err := newPeople(a).complete(t.Context(), json.RawMessage(tc.row))
+			if err != nil {
+				t.Fatal(err)
+			}
+			events, err := New().Normalize(record(string(row)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e := events[0]; e.Subject.Name != tc.subject || e.Actor.Name != tc.actor {
+				t.Errorf("subject %+v, actor %+v", e.Subject, e.Actor)
+			}
+			if tc.subject == "" && !bytes.Equal(row, []byte(tc.row)) {
+				t.Errorf("changed: %s", row)
+			}
+		})
+	}
+}
+
+func inventoryHandler(log func() []json.RawMessage, _ func() time.Time) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !authorized(w, r) {
+			return
+		}
+		path, q := strings.TrimPrefix(r.URL.Path, realm), r.URL.Query()
+		switch {
+		case strings.HasSuffix(path, "/credentials"):
+			fmt.Fprint(w, `[{"id":"9b1e-1","type":"webauthn-passwordless","credentialData":"{\"aaguid\":\"ea9b8d66-4d01-1d21-3ce4-b6b48cb575d4\"}"}]`)
+		case strings.HasSuffix(path, "/role-mappings"):
+			http.Error(w, `{"error":"unknown_error"}`, http.StatusForbidden)
+		default:
+			first, _ := strconv.Atoi(q.Get("first"))
+			size, _ := strconv.Atoi(q.Get("max"))
+			users := log()
+			_ = json.NewEncoder(w).Encode(append([]json.RawMessage{}, users[min(first, len(users)):min(first+size, len(users))]...))
+		}
+	})
+}
+
+func TestInventory(t *testing.T) {
+	var people []json.RawMessage
+	for i := range 47 {
+		people = append(people, json.RawMessage(fmt.Sprintf(`{"id":"user%d","username":"person%d"}`, i, i)))
+	}
+	api := apiOf(people, poll.StreamInventory, pageSize, maxPages)
+	api.Handler, api.Data = inventoryHandler, nil
+	ingesttest.Sweep(t, api, 24*time.Hour)
+}
+
+func TestValidate(t *testing.T) {
+	c := &Config{}
+	c.SetDefaults()
+	c.URL, c.Interval = "http://sso.example.com", 0
+	err := c.Validate()
+	for _, want := range []string{"url: ", "realm: ", "client_id: ", "client_secret: ", "interval: "} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Validate() = %v, want it to say %s", err, want)
+		}
+	}
+}
