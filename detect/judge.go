@@ -25,6 +25,7 @@ func (s *Shard) step(l *ledger.Ledger, n *entry) bool {
 	e := &n.event
 	attempt := l.Apply(e)
 	in := rule.Input{Event: e, Ledger: l, Attempt: attempt}
+	s.evaluator.Look(in)
 	spoke := false
 	for _, r := range s.set.For(e.Kind) {
 		// A sign-in is judged when it has succeeded, below.
@@ -37,20 +38,18 @@ func (s *Shard) step(l *ledger.Ledger, n *entry) bool {
 	}
 	// Every record of a sign-in that succeeded judges it again: the stronger
 	// factor may come after the session.
-	for _, r := range s.set.For(event.SignIn) {
-		if r.PerAttempt() {
-			spoke = s.judge(r, in) || spoke
-		}
+	for _, r := range s.set.Attempts() {
+		spoke = s.judge(r, in) || spoke
 	}
 	return spoke
 }
 
 // judge asks r about in, and returns whether that changed the findings.
 func (s *Shard) judge(r *rule.Rule, in rule.Input) bool {
-	if s.errors[r.ID] >= maxRuleErrors {
+	if len(s.errors) > 0 && s.errors[r.ID] >= maxRuleErrors {
 		return false
 	}
-	v, err := s.evaluator.Eval(r, in)
+	v, err := s.evaluator.Ask(r)
 	if err != nil {
 		s.fails(r)
 		return false

@@ -324,12 +324,17 @@ func (s *Shard) rebase(h *history, n *entry, fresh bool) {
 // forgets what cannot change any more.
 func (s *Shard) finalize(h *history) {
 	cut := h.last().Add(-s.engine.config.Lateness)
-	full := h.bytes > maxWindowBytes && s.size(h) > maxWindowBytes
+	most := s.engine.config.WindowEvents
+	if h.bytes > maxWindowBytes {
+		if size := s.size(h); size > maxWindowBytes {
+			// It is made smaller by a quarter more: measuring takes time.
+			most = min(most, len(h.window)*maxWindowBytes/size*3/4)
+		}
+	}
 	for len(h.window) > 0 {
 		n := h.window[0]
 		final := n.event.Time.Before(cut)
-		// A full window is made smaller by a quarter: measuring takes time.
-		if full = full && s.size(h) > maxWindowBytes*3/4; !final && !full && len(h.window) <= s.engine.config.WindowEvents {
+		if !final && len(h.window) <= most {
 			break
 		}
 		if !final {

@@ -55,9 +55,10 @@ func (l *Ledger) signIn(e *event.Event) *Attempt {
 		touch(&l.Protocols, string(a.Protocol), e.Time)
 	}
 	// A stronger proof later in the same sign-in is what the session rests on.
+	best := a.Best()
 	for i := range l.Sessions {
-		if s := &l.Sessions[i]; s.Attempt == a.ID && a.Best().Rank() > s.Method.Rank() {
-			s.Method = a.Best()
+		if s := &l.Sessions[i]; s.Attempt == a.ID && best.Rank() > s.Method.Rank() {
+			s.Method = best
 		}
 	}
 	return a
@@ -121,7 +122,17 @@ func (l *Ledger) taken(source event.Source, id, flow string) bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc(l.Findings, func(f Finding) bool { return f.Anchor == id })
+	return l.found(id)
+}
+
+// found reports whether something was said about an anchor.
+func (l *Ledger) found(anchor string) bool {
+	for i := range l.Findings {
+		if l.Findings[i].Anchor == anchor {
+			return true
+		}
+	}
+	return false
 }
 
 // digest is short and not 0.
@@ -164,7 +175,9 @@ func (l *Ledger) shrink(now time.Time) {
 		}
 	}
 	l.Prompts = slices.DeleteFunc(l.Prompts, func(p Prompt) bool { return now.Sub(p.Time) > DetailSpan })
-	l.Recoveries = slices.DeleteFunc(l.Recoveries, func(r Recovery) bool { return now.Sub(r.Ref.Time) > recoveryKeep })
+	for len(l.Recoveries) > 0 && now.Sub(l.Recoveries[0].Ref.Time) > recoveryKeep {
+		l.Recoveries = slices.Delete(l.Recoveries, 0, 1)
+	}
 }
 
 // reduce leaves of a what outlives its records.
@@ -183,7 +196,7 @@ func (l *Ledger) reduce(a *Attempt) {
 
 // isEvidence reports whether the records of a may still be asked for.
 func (l *Ledger) isEvidence(a *Attempt) bool {
-	return a.StrongFailed(a.Last) || slices.ContainsFunc(l.Findings, func(f Finding) bool { return f.Anchor == a.ID })
+	return a.StrongFailed(a.Last) || l.found(a.ID)
 }
 
 // dropAttempt forgets the i-th attempt, and keeps its memory for the next.
@@ -263,12 +276,14 @@ func touch(list *[]Seen, value string, at time.Time) {
 	if value == "" {
 		return
 	}
-	i := slices.IndexFunc(*list, func(s Seen) bool { return s.Value == value })
-	if i < 0 {
-		*list = append(room(*list, maxSeen, func(s *Seen) time.Time { return s.Last }), Seen{Value: value, First: at})
-		i = len(*list) - 1
+	i := 0
+	for i < len(*list) && (*list)[i].Value != value {
+		i++
 	}
-	s := &(*list)[i]
+	if i == len(*list) {
+		*list = append(room(*list, maxSeen, func(s *Seen) time.Time { return s.Last }), Seen{Value: value, First: at})
+	}
+	s := &(*list)[min(i, len(*list)-1)]
 	if at.Before(s.First) {
 		s.First = at
 	}
@@ -281,10 +296,13 @@ func (l *Ledger) session(e *event.Event, a *Attempt, ref Ref) {
 	if e.SessionID == "" || l.touchSession(e) {
 		return
 	}
-	l.Sessions = slices.DeleteFunc(l.Sessions, func(s Session) bool { return e.Time.Sub(s.Last) > idleKeep })
-	for i := range l.Sessions {
-		if s := &l.Sessions[i]; e.Time.Sub(s.Born) > AttemptSpan {
+	for i := len(l.Sessions) - 1; i >= 0; i-- {
+		s := &l.Sessions[i]
+		if e.Time.Sub(s.Born) > AttemptSpan {
 			s.Attempt = ""
+		}
+		if e.Time.Sub(s.Last) > idleKeep {
+			l.Sessions = slices.Delete(l.Sessions, i, i+1)
 		}
 	}
 	p := a.Place

@@ -213,9 +213,14 @@ type Step struct {
 // nothing ranked was.
 func (a *Attempt) Best() event.Method {
 	var best event.Method
-	for _, s := range a.Steps {
-		if s.Result == event.Verified && s.Fresh && s.Method.Rank() > best.Rank() {
-			best = s.Method
+	rank := 0
+	for i := range a.Steps {
+		s := &a.Steps[i]
+		if s.Result != event.Verified || !s.Fresh {
+			continue
+		}
+		if r := s.Method.Rank(); r > rank {
+			best, rank = s.Method, r
 		}
 	}
 	return best
@@ -240,9 +245,13 @@ func (a *Attempt) Pending() bool {
 // StrongFailed reports whether a phishing-resistant step failed, was refused or
 // was left without a result before t.
 func (a *Attempt) StrongFailed(t time.Time) bool {
-	return slices.ContainsFunc(a.Steps, func(s Step) bool {
-		return s.Method.Class() == event.PhishingResistant && s.Result != event.Verified && !s.Time.After(t)
-	})
+	for i := range a.Steps {
+		s := &a.Steps[i]
+		if s.Result != event.Verified && s.Method.Class() == event.PhishingResistant && !s.Time.After(t) {
+			return true
+		}
+	}
+	return false
 }
 
 // Prompt is one push that was sent or answered.

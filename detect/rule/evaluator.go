@@ -72,7 +72,17 @@ func NewEvaluator(set *Set) *Evaluator {
 // Eval asks r about in. An error means that the rule could not be evaluated; the
 // verdict is then that it did not match.
 func (ev *Evaluator) Eval(r *Rule, in Input) (Verdict, error) {
-	ev.begin(r, in)
+	ev.Look(in)
+	return ev.Ask(r)
+}
+
+// Look turns to another input, about which rules are then asked. As long as they
+// are, event and ledger do not change but in the ledger's findings.
+func (ev *Evaluator) Look(in Input) { ev.in, ev.filled, ev.now = in, 0, in.Event.Time }
+
+// Ask is Eval about what Look has turned to.
+func (ev *Evaluator) Ask(r *Rule) (Verdict, error) {
+	ev.asOf(r)
 	for i := range r.when {
 		if ok, err := ev.holds(r, &r.when[i]); !ok || err != nil {
 			return Verdict{}, err
@@ -112,12 +122,22 @@ func (ev *Evaluator) Explain(r *Rule, in Input) (Verdict, error) {
 	return v, nil
 }
 
-// begin turns to another input. A sign-in that is judged as a whole is judged as of
-// its success, so that a record that comes later does not move the spans before it.
+// begin turns to another input and rule.
 func (ev *Evaluator) begin(r *Rule, in Input) {
-	ev.in, ev.filled, ev.now = in, 0, in.Event.Time
-	if a := in.Attempt; r.PerAttempt() && a != nil && !a.Succeeded.IsZero() {
-		ev.now = a.Succeeded
+	ev.Look(in)
+	ev.asOf(r)
+}
+
+// asOf sets the time as of which r judges. A sign-in that is judged as a whole is
+// judged as of its success, so that a record that comes later does not move the
+// spans before it.
+func (ev *Evaluator) asOf(r *Rule) {
+	now := ev.in.Event.Time
+	if a := ev.in.Attempt; r.PerAttempt() && a != nil && !a.Succeeded.IsZero() {
+		now = a.Succeeded
+	}
+	if now != ev.now {
+		ev.now, ev.filled = now, 0
 	}
 }
 

@@ -17,6 +17,8 @@ type Set struct {
 	vocabulary *vocabulary
 	rules      []*Rule
 	byKind     map[event.Kind][]*Rule
+	// attempts are the rules that judge a sign-in as a whole.
+	attempts []*Rule
 }
 
 // NewSet returns the set of rules. Two rules with one id are an error, and so is
@@ -36,6 +38,9 @@ func NewSet(rules ...*Rule) (*Set, error) {
 		}
 		if r.Status == Deprecated {
 			continue
+		}
+		if r.PerAttempt() && slices.Contains(r.On, event.SignIn) {
+			s.attempts = append(s.attempts, r)
 		}
 		for _, k := range r.On {
 			if !slices.Contains(s.byKind[k], r) {
@@ -88,6 +93,9 @@ func Load(fsys fs.FS) (*Set, error) {
 // For returns the rules that are asked about events of kind k, by id. Rules that
 // build on the findings of others come after them when their id does.
 func (s *Set) For(k event.Kind) []*Rule { return s.byKind[k] }
+
+// Attempts returns those of For(event.SignIn) that judge a sign-in as a whole.
+func (s *Set) Attempts() []*Rule { return s.attempts }
 
 // All returns every rule by id, the deprecated ones too.
 func (s *Set) All() []*Rule { return s.rules }
