@@ -85,7 +85,11 @@ func parse(name string, data []byte, look Look) (cfg *Config, doubtful []error, 
 	}()
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
-		return nil, nil, d.libraryError(err)
+		e := d.libraryError(err)
+		if lines := strings.Split(string(data), "\n"); e.Line > 0 && e.Line <= len(lines) && strings.Contains(lines[e.Line-1], "${") {
+			e.Message += "; within {…} and […], \"${ENV_NAME}\" needs its quotes"
+		}
+		return nil, nil, e
 	}
 	docs := slices.DeleteFunc(file.Docs, func(doc *ast.DocumentNode) bool { return doc.Body == nil })
 	switch len(docs) {

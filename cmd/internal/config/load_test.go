@@ -122,6 +122,8 @@ func TestParseSaysWhatIsWrongAndWhere(t *testing.T) {
 			[]string{`3:9: has a second YAML document; write one`}},
 		{"key twice", "data_dir: a\ndata_dir: b\n",
 			[]string{`2:1: mapping key "data_dir" already defined at [1:1]`}},
+		{"variable without quotes within braces", "data_dir: x\nclickhouse: {password: ${PASSWORD}, username: a}\n",
+			[]string{`2:25: ',' or '}' must be specified; within {…} and […], "${ENV_NAME}" needs its quotes`}},
 		{"list that does not end", "data_dir: [\n",
 			[]string{`1:11: sequence end token ']' not found`}},
 		{"text that does not end", "data_dir: \"x\n",
