@@ -114,7 +114,7 @@ func (r *record) riskyUser() ([]event.Event, error) {
 	}
 	e.ID = lenient.Digest(streamRiskyUser, user.ID, user.Name, u.RiskLastUpdatedDateTime, u.RiskLevel, u.RiskState)
 	e.Stream, e.Kind = streamRiskyUser, event.RiskDetection
-	e.Action = lenient.First(r.env.OperationName, streamRiskyUser)
+	e.Action = streamRiskyUser // Graph has no name of the operation
 	e.Subject = user
 	e.Risk = &event.Risk{Type: streamRiskyUser, Level: strings.ToLower(u.RiskLevel), State: u.RiskState, Detail: u.RiskDetail}
 	return []event.Event{e}, nil
