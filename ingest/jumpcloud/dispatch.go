@@ -218,10 +218,11 @@ func (b *build) updated() error {
 	return nil
 }
 
-// exempted: the person need not show a second factor any more.
+// exempted: the person need not show a second factor any more, and keeps those
+// that are enrolled.
 func (b *build) exempted() error {
-	b.e.Kind = event.AuthenticatorsReset
-	b.e.Policy = &event.Policy{Type: "user", Change: "updated", Weakened: []event.Weakening{event.WeakeningUserExempt}}
+	b.e.Kind = event.PolicyChange
+	b.e.Policy = &event.Policy{Type: typeUser, Change: "updated", Weakened: []event.Weakening{event.WeakeningUserExempt}}
 	return nil
 }
 

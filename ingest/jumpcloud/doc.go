@@ -12,7 +12,7 @@
 // that sso_auth over a session has mfa false and no method, and that RADIUS events
 // are called radius_auth_attempt. Unverified: webauthn in a live event, mfa_meta,
 // jumpcloud_go and jumpcloud_go_uv, which a public integration lists, and what
-// user_update says of factors.
+// user_update says of factors. The hosts of other regions are not known here.
 //
 // # Design, 2026-11
 //
@@ -27,10 +27,11 @@
 // nobody says which: unknown, which is neither strong nor weak.
 //
 // What is missed: enrolment and removal of WebAuthn, JumpCloud Protect and JumpCloud
-// Go have no documented event, only TOTP has. The API of users says whether TOTP is
-// set up and lists no passkey, so there is no inventory: an absent passkey would look
-// like a removed one. A passkey is known here once it was used. There is no session
-// id and no ASN.
+// Go have no documented event, only TOTP has. The inventory reads mfaEnrollment of
+// the users, which by the vendor's API description says whether TOTP, push and
+// WebAuthn are enrolled, and not how many, which or since when. It says nothing of
+// JumpCloud Go and Duo, so a snapshot is not complete, and a passkey that was removed
+// stays on record until it is said otherwise. There is no session id and no ASN.
 //
 // RADIUS, LDAP and devices name a person by user name alone, the others mostly with
 // the address too, which is preferred. The bare logins of ingest/identity bring the

@@ -6,6 +6,7 @@ import (
 	"stepdown/ingest"
 	"stepdown/ingest/event"
 	"stepdown/ingest/lenient"
+	"stepdown/ingest/poll"
 )
 
 type normalizer struct{}
@@ -16,6 +17,9 @@ func New() ingest.Normalizer { return normalizer{} }
 // Normalize implements ingest.Normalizer: one record gives one event or none. The
 // event shares the bytes of r.Data as its raw record.
 func (normalizer) Normalize(r ingest.Record) ([]event.Event, error) {
+	if poll.IsSnapshot(r.Data) {
+		return normalizeSnapshot(r)
+	}
 	events := []event.Event{{
 		Schema: event.SchemaVersion, Source: r.Source, Observed: r.Observed, Raw: r.Data,
 	}}
@@ -116,7 +120,9 @@ func (b *build) principals() {
 func (b *build) belongs() error {
 	switch b.e.Kind {
 	case event.PolicyChange, event.TrustChange, event.LoggingChange, event.AppCredential, event.AppChange:
-		b.e.Subject = b.e.Actor // whoever made the change
+		if b.e.Policy == nil || b.e.Policy.Type != typeUser {
+			b.e.Subject = b.e.Actor // whoever made the change
+		}
 		return nil
 	}
 	switch b.e.Subject.Type {

@@ -26,7 +26,7 @@ func Provider() ingest.Provider {
 		{Fact: ingest.FactFactor, Extent: ingest.Partly, Note: "auth_methods where the event has them; an administrator's sign-in says only that there was a second factor"},
 		{Fact: ingest.FactPasskeyKind, Extent: ingest.Partly, Note: "JumpCloud Go is bound to a device; WebAuthn is not told apart"},
 		{Fact: ingest.FactEnrolment, Extent: ingest.Partly, Note: "TOTP only: WebAuthn, JumpCloud Protect and JumpCloud Go have no documented event"},
-		{Fact: ingest.FactInventory, Extent: ingest.Never, Note: "no documented API lists passkeys; one is known once it was used"},
+		{Fact: ingest.FactInventory, Extent: ingest.Partly, Note: "whether TOTP, JumpCloud Protect and WebAuthn are enrolled; removals are not told"},
 		{Fact: ingest.FactRecovery, Extent: ingest.Fully},
 		{Fact: ingest.FactConsent, Extent: ingest.Never},
 		{Fact: ingest.FactPolicy, Extent: ingest.Partly, Note: "changes of conditional access, from and to where the event lists them"},

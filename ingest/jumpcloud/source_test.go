@@ -14,7 +14,9 @@ import (
 	"time"
 
 	"stepdown/ingest"
+	"stepdown/ingest/event"
 	"stepdown/ingest/ingesttest"
+	"stepdown/ingest/poll"
 	"stepdown/ingest/secret"
 )
 
@@ -109,6 +111,10 @@ func (b bodiless) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func open(t *testing.T, base string, rt ingest.Runtime) ingest.Source {
+	return openStream(t, base, rt, stream)
+}
+
+func openStream(t *testing.T, base string, rt ingest.Runtime, stream string) ingest.Source {
 	t.Helper()
 	rt.Since = start
 	rt.HTTP = bodiless{rt.HTTP}
@@ -147,8 +153,68 @@ func TestALookOfManyPagesIsReadWhole(t *testing.T) {
 	}, nil)
 }
 
+// consoleHandler speaks the list of users; the log is that list.
+func consoleHandler(log func() []json.RawMessage, _ func() time.Time) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		switch {
+		case r.Header.Get("X-Api-Key") != apiKey:
+			http.Error(w, `{"message":"Unauthorized"}`, http.StatusUnauthorized)
+			return
+		case r.URL.Path != "/api/systemusers", q.Get("sort") != "_id":
+			http.Error(w, `{"message":"Bad Request"}`, http.StatusBadRequest)
+			return
+		}
+		users := log()
+		skip, _ := strconv.Atoi(q.Get("skip"))
+		limit, _ := strconv.Atoi(q.Get("limit"))
+		skip = min(skip, len(users))
+		_ = json.NewEncoder(w).Encode(map[string]any{"totalCount": len(users), "results": slices.Clip(users[skip:min(skip+limit, len(users))])})
+	})
+}
+
+func TestInventoryIsReadWholeAndGoesOnAfterARestart(t *testing.T) {
+	var users []json.RawMessage
+	for i := range 5*usersPerPage/2 + 1 {
+		users = append(users, json.RawMessage(fmt.Sprintf(`{"_id":"u-%03d","username":"person%d","email":"person%d@example.com","ssh_keys":[{"public_key":"not needed"}],"mfaEnrollment":{"overallStatus":"ENROLLED","totpStatus":"ENROLLED","pushStatus":"NOT_ENROLLED","webAuthnStatus":"ENROLLED"}}`, i, i, i)))
+	}
+	ingesttest.Sweep(t, ingesttest.API{
+		Records: users, Now: start, Handler: consoleHandler, Secret: apiKey, Throttle: throttle,
+		Open: func(t *testing.T, base string, rt ingest.Runtime) ingest.Source {
+			return openStream(t, base, rt, poll.StreamInventory)
+		},
+	}, 24*time.Hour)
+}
+
+func TestSnapshotsBecomeEvents(t *testing.T) {
+	snapshot := func(status string) ingest.Record {
+		s := poll.Snapshot{ReadAt: start, User: json.RawMessage(`{"_id":"u-1","username":"person","email":"person@example.com","displayname":"Synthetic Person"}`)}
+		if status != "" {
+			s.Authenticators = json.RawMessage(status)
+		}
+		r, err := s.Record(source, "org-1", "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	enrolled := snapshot(`{"overallStatus":"ENROLLED","totpStatus":"ENROLLED","pushStatus":"PENDING_ACTIVATION","webAuthnStatus":"ENROLLED"}`)
+	ingesttest.Normalizer(t, New(), []ingest.Record{enrolled, snapshot(`{"overallStatus":"NOT_ENROLLED"}`), snapshot("")})
+	e := one(t, enrolled)
+	if e.Subject.Name != "person@example.com" || e.Snapshot.Complete || len(e.Authenticators) != 2 ||
+		e.Authenticators[0].Method != event.MethodPasskey || e.Authenticators[1].Method != event.MethodTOTP {
+		t.Errorf("event = %+v", e)
+	}
+	if e := one(t, snapshot(`{"overallStatus":"NOT_ENROLLED","totpStatus":"NOT_ENROLLED"}`)); len(e.Authenticators) != 0 {
+		t.Errorf("authenticators = %+v, want none", e.Authenticators)
+	}
+}
+
 func TestSettings(t *testing.T) {
 	good := settings(t, "https://api.jumpcloud.com")
+	if got := good.consoleURL(); got != "https://console.jumpcloud.com" {
+		t.Errorf("consoleURL() = %q", got)
+	}
 	for name, tc := range map[string]struct {
 		change func(*Config)
 		want   string
@@ -156,6 +222,8 @@ func TestSettings(t *testing.T) {
 		"no url":             {func(c *Config) { c.URL = "" }, "url: is not set"},
 		"plain http":         {func(c *Config) { c.URL = "http://api.jumpcloud.com" }, "url: "},
 		"no key":             {func(c *Config) { c.APIKey = secret.Secret{} }, "api_key: is not set"},
+		"console wrong":      {func(c *Config) { c.ConsoleURL = "console.jumpcloud.com" }, "console_url: "},
+		"sweep too often":    {func(c *Config) { c.Inventory.Every = time.Second }, "inventory.every: "},
 		"no overlap":         {func(c *Config) { c.Overlap = 0 }, "overlap: "},
 		"interval too small": {func(c *Config) { c.Interval = 1 }, "interval: "},
 	} {
