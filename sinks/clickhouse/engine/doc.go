@@ -53,7 +53,8 @@
 //     alternative: it comes too late, when broken parts are in the table and
 //     their tokens in its memory of blocks.
 //
-// On macOS there is only the first.
+// On macOS there is only the first. The assembly for arm64 is vetted and was not
+// run.
 //
 // [Keeper] starts an engine that has ended again, on the same port, as soon as
 // there is half of MinFree.
