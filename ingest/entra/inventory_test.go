@@ -40,7 +40,7 @@ func (d *directory) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.asked = append(d.asked, r.URL.Path)
 	for _, path := range d.refused {
 		if strings.HasSuffix(r.URL.Path, path) {
-			refuse(w, 403, "Authorization_RequestDenied")
+			refuse(w, http.StatusForbidden, "Authorization_RequestDenied")
 			return
 		}
 	}
@@ -50,7 +50,7 @@ func (d *directory) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rows := d.log()
 		from, _ := strconv.Atoi(q.Get("$skiptoken"))
 		if q.Has("$skiptoken") && d.expired {
-			refuse(w, 400, "BadRequest")
+			refuse(w, http.StatusBadRequest, "BadRequest")
 			return
 		}
 		to := min(from+reportPage, len(rows))
@@ -60,7 +60,7 @@ func (d *directory) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		_ = json.NewEncoder(w).Encode(answer)
 	case path == "/beta/users/"+d.gone+"/authentication/methods":
-		refuse(w, 404, "Request_ResourceNotFound")
+		refuse(w, http.StatusNotFound, "Request_ResourceNotFound")
 	case strings.HasPrefix(path, "/beta/users/") && strings.HasSuffix(path, "/authentication/methods"):
 		fmt.Fprintf(w, `{"value":%s}`, methodsOfEverybody)
 	case path == "/v1.0/roleManagement/directory/roleDefinitions" && q.Get("$select") == "id,displayName,templateId":
@@ -217,7 +217,7 @@ func TestRegisteredMethods(t *testing.T) {
 	}
 	of := func(types string) string {
 		var list []string
-		for _, name := range strings.Fields(types) {
+		for name := range strings.FieldsSeq(types) {
 			list = append(list, `{"@odata.type":"#microsoft.graph.`+name+`AuthenticationMethod","id":"`+name+`"}`)
 		}
 		return "[" + strings.Join(list, ",") + "]"

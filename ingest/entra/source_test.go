@@ -72,7 +72,7 @@ func (g *graph) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/"+tenant+"/oauth2/v2.0/token":
 		if r.FormValue("client_id") != clientID || r.FormValue("client_secret") != credential ||
 			r.FormValue("grant_type") != "client_credentials" || r.FormValue("scope") != base+"/.default" {
-			w.WriteHeader(401)
+			w.WriteHeader(http.StatusUnauthorized)
 			fmt.Fprint(w, `{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret provided."}`)
 			return
 		}
@@ -80,10 +80,10 @@ func (g *graph) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `{"token_type":"Bearer","expires_in":3599,"access_token":%q}`, credential)
 		return
 	case r.Header.Get("Authorization") != "Bearer "+credential:
-		refuse(w, 401, "InvalidAuthenticationToken")
+		refuse(w, http.StatusUnauthorized, "InvalidAuthenticationToken")
 		return
 	case r.Header.Get("Prefer") != "include-unknown-enum-members", strings.Contains(r.URL.RawQuery, "+"):
-		refuse(w, 400, "BadRequest")
+		refuse(w, http.StatusBadRequest, "BadRequest")
 		return
 	}
 	q := r.URL.Query()
@@ -98,7 +98,7 @@ func (g *graph) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rows, ok = g.query(r.URL.Path, q)
 	}
 	if !ok {
-		refuse(w, 400, "BadRequest")
+		refuse(w, http.StatusBadRequest, "BadRequest")
 		return
 	}
 	answer := map[string]any{"@odata.context": "synthetic"}
@@ -128,7 +128,7 @@ func (g *graph) query(path string, q url.Values) ([]json.RawMessage, bool) {
 	}
 	l := logs()[i]
 	var from, to time.Time
-	for _, condition := range strings.Split(strings.TrimSuffix(q.Get("$filter"), " and "+l.filter), " and ") {
+	for condition := range strings.SplitSeq(strings.TrimSuffix(q.Get("$filter"), " and "+l.filter), " and ") {
 		words := strings.Fields(condition)
 		if len(words) != 3 || words[0] != l.field {
 			return nil, false
@@ -396,7 +396,7 @@ func TestHistoryIsReadInWindows(t *testing.T) {
 	}
 	for _, q := range b.asked[:len(b.asked)-1] {
 		from, to := "", ""
-		for _, condition := range strings.Split(q.Get("$filter"), " and ") {
+		for condition := range strings.SplitSeq(q.Get("$filter"), " and ") {
 			if words := strings.Fields(condition); words[1] == "ge" {
 				from = words[2]
 			} else {
@@ -463,7 +463,7 @@ func TestACertificateSignsTheTokenRequest(t *testing.T) {
 		if err != nil || parsed.Claims(&private.PublicKey, &claims) != nil || claims.Issuer != clientID || claims.Subject != clientID ||
 			!claims.Audience.Contains(srv.URL+address) || r.FormValue("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" ||
 			parsed.Headers[0].ExtraHeaders["x5t#S256"] != base64.RawURLEncoding.EncodeToString(sum[:]) || r.FormValue("client_secret") != "" {
-			w.WriteHeader(401)
+			w.WriteHeader(http.StatusUnauthorized)
 			fmt.Fprint(w, `{"error":"invalid_client"}`)
 			return
 		}

@@ -45,10 +45,10 @@ func handler(log func() []json.RawMessage, _ func() time.Time) http.Handler {
 		q := r.URL.Query()
 		switch {
 		case r.Header.Get("Authorization") != "SSWS "+token:
-			http.Error(w, `{"errorCode":"E0000011","errorSummary":"Invalid token provided"}`, 401)
+			http.Error(w, `{"errorCode":"E0000011","errorSummary":"Invalid token provided"}`, http.StatusUnauthorized)
 			return
 		case r.URL.Path != "/api/v1/logs", q.Get("after") == "" && (q.Get("since") == "" || q.Get("sortOrder") != "ASCENDING" || q.Has("until")):
-			http.Error(w, `{"errorCode":"E0000001"}`, 400)
+			http.Error(w, `{"errorCode":"E0000001"}`, http.StatusBadRequest)
 			return
 		}
 		rows := log()
@@ -56,7 +56,7 @@ func handler(log func() []json.RawMessage, _ func() time.Time) http.Handler {
 		if after := q.Get("after"); after != "" {
 			n, err := strconv.Atoi(strings.TrimPrefix(after, "opaque,"))
 			if err != nil || n > len(rows) {
-				http.Error(w, `{"errorCode":"E0000001"}`, 400)
+				http.Error(w, `{"errorCode":"E0000001"}`, http.StatusBadRequest)
 				return
 			}
 			from = n
@@ -113,7 +113,7 @@ func inventoryHandler(log func() []json.RawMessage, _ func() time.Time) http.Han
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		const size = 3
 		if r.Header.Get("Authorization") != "SSWS "+token {
-			http.Error(w, `{"errorCode":"E0000011"}`, 401)
+			http.Error(w, `{"errorCode":"E0000011"}`, http.StatusUnauthorized)
 			return
 		}
 		users := log()
@@ -121,7 +121,7 @@ func inventoryHandler(log func() []json.RawMessage, _ func() time.Time) http.Han
 		case strings.HasSuffix(path, "/factors"):
 			fmt.Fprint(w, factorsOfEverybody)
 		case strings.HasSuffix(path, "/roles"):
-			http.Error(w, `{"errorCode":"E0000006"}`, 403)
+			http.Error(w, `{"errorCode":"E0000006"}`, http.StatusForbidden)
 		default:
 			from, _ := strconv.Atoi(r.URL.Query().Get("after"))
 			to := min(from+size, len(users))

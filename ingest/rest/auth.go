@@ -6,8 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -124,9 +126,7 @@ func (s *tokens) get(ctx context.Context) (*oauth2.Token, error) {
 		return s.token, nil
 	}
 	params := url.Values{}
-	for k, v := range s.config.Params {
-		params[k] = v
-	}
+	maps.Copy(params, s.config.Params)
 	cc := clientcredentials.Config{ClientID: s.config.ID, TokenURL: s.config.TokenURL, Scopes: s.config.Scopes, EndpointParams: params, AuthStyle: oauth2.AuthStyleInParams}
 	if s.config.Key.IsZero() {
 		value, err := s.config.Secret.Value()
@@ -159,6 +159,17 @@ func (s *tokens) get(ctx context.Context) (*oauth2.Token, error) {
 	return token, nil
 }
 
+// numberOf returns the provider's number of an error that begins its description,
+// "AADSTS7000222: The provided client secret keys are expired".
+func numberOf(description string) string {
+	word, _, _ := strings.Cut(description, ":")
+	letters := strings.TrimRight(word, "0123456789")
+	if letters == "" || letters == word || len(word) > 24 || strings.ContainsFunc(letters, func(r rune) bool { return r < 'A' || r > 'Z' }) {
+		return ""
+	}
+	return word
+}
+
 // tokenError keeps what the token endpoint says of the error, and nothing that
 // was sent to it.
 func tokenError(address string, err error) error {
@@ -169,6 +180,9 @@ func tokenError(address string, err error) error {
 	said := refused.ErrorCode
 	if said == "" && refused.Response != nil {
 		said = refused.Response.Status
+	}
+	if code := numberOf(refused.ErrorDescription); code != "" {
+		said += " " + code
 	}
 	err = fmt.Errorf("get token from %s: %s", bare(address), said)
 	if refused.Response != nil && (refused.Response.StatusCode >= 500 || refused.Response.StatusCode == http.StatusTooManyRequests) {

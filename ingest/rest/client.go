@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -253,9 +254,7 @@ func (c *Client) resolve(ref string, query url.Values) (*url.URL, error) {
 	}
 	if len(query) > 0 {
 		q := u.Query()
-		for k, v := range query {
-			q[k] = v
-		}
+		maps.Copy(q, query)
 		u.RawQuery = q.Encode()
 	}
 	return u, nil
@@ -299,9 +298,7 @@ func (c *Client) once(ctx context.Context, method string, address *url.URL, wher
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", where, withoutURL(err))
 	}
-	for k, v := range c.opts.Header {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, c.opts.Header)
 	req.Header.Set("User-Agent", "stepdown")
 	req.Header.Set("Accept", cmp.Or(c.opts.Accept, "application/json"))
 	if len(body) > 0 {
@@ -309,6 +306,9 @@ func (c *Client) once(ctx context.Context, method string, address *url.URL, wher
 	}
 	if c.opts.Credential != nil {
 		if err := c.opts.Credential.Authorize(ctx, req); err != nil {
+			if refused, ok := errors.AsType[*ingest.CredentialError](err); ok {
+				refused.Cure = cmp.Or(refused.Cure, c.opts.Cure)
+			}
 			return nil, err
 		}
 	}

@@ -126,7 +126,7 @@ func TestThrottledWithoutAWordWaitsLongerEachTime(t *testing.T) {
 	refuse := 12
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if refuse--; refuse >= 0 {
-			w.WriteHeader(429)
+			w.WriteHeader(http.StatusTooManyRequests)
 			return
 		}
 		fmt.Fprint(w, `{}`)
@@ -174,14 +174,17 @@ func TestErrorsOfTheMomentAreTriedAgain(t *testing.T) {
 func TestErrorsNeverHoldSecrets(t *testing.T) {
 	const hidden = "very-secret-value"
 	for name, handler := range map[string]http.HandlerFunc{
-		"refused": func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(401); fmt.Fprint(w, r.Header) },
+		"refused": func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusUnauthorized)
+			fmt.Fprint(w, r.Header)
+		},
 		"echo": func(w http.ResponseWriter, r *http.Request) {
-			w.WriteHeader(400)
+			w.WriteHeader(http.StatusBadRequest)
 			fmt.Fprintf(w, `{"error":%q}`, r.URL.String())
 		},
 		"broken off": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		"redirect": func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "https://example.org/?k="+hidden, 302)
+			http.Redirect(w, r, "https://example.org/?k="+hidden, http.StatusFound)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -259,7 +262,7 @@ func TestOAuthTokensAreRenewed(t *testing.T) {
 	srv = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/token" {
 			if r.Header.Get("Authorization") != "Bearer "+valid {
-				w.WriteHeader(401)
+				w.WriteHeader(http.StatusUnauthorized)
 			}
 			fmt.Fprint(w, `{}`)
 			return
@@ -268,7 +271,7 @@ func TestOAuthTokensAreRenewed(t *testing.T) {
 		var claims jwt.Claims
 		if err != nil || parsed.Claims(&key.PublicKey, &claims) != nil || claims.Issuer != "client" ||
 			!claims.Audience.Contains(srv.URL+"/token") || r.FormValue("scope") != "logs.read" || r.FormValue("client_id") != "client" {
-			w.WriteHeader(400)
+			w.WriteHeader(http.StatusBadRequest)
 			fmt.Fprint(w, `{"error":"invalid_client"}`)
 			return
 		}
@@ -296,6 +299,23 @@ func TestOAuthTokensAreRenewed(t *testing.T) {
 	get(2, "a refused token")
 	c.now = c.now.Add(9*time.Minute + time.Second)
 	get(3, "a token about to expire")
+}
+
+func TestARefusedTokenRequestSaysWhatToDo(t *testing.T) {
+	const hidden = "very-secret"
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusUnauthorized)
+		_ = json.NewEncoder(w).Encode(map[string]string{"error": "invalid_client", "error_description": "EXAMPLE7000222: The secret " + r.FormValue("client_secret") + " has expired."})
+	}))
+	defer srv.Close()
+	c := newClock()
+	cl := client(t, c, srv.URL, Options{Cure: "make a new secret", Credential: OAuth(ClientCredentials{TokenURL: srv.URL + "/token", ID: "client", Secret: token(t, hidden)}, c.runtime())})
+	_, err := cl.Get(t.Context(), "logs", nil)
+	refused, ok := errors.AsType[*ingest.CredentialError](err)
+	if !ok || !strings.HasSuffix(refused.Error(), "invalid_client EXAMPLE7000222; make a new secret") || strings.Contains(refused.Error(), hidden) {
+		t.Errorf("error = %v, want its number and the cure, and no secret", err)
+	}
 }
 
 func TestParseKeyRefusesWhatIsNone(t *testing.T) {
