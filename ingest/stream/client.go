@@ -20,6 +20,7 @@ import (
 // concurrent use.
 type Client struct {
 	config    Config
+	topics    []string // that it knows
 	log       *slog.Logger
 	metrics   *metrics
 	addr      net.Addr
@@ -35,6 +36,17 @@ type Client struct {
 // New returns a client for config. It validates and reads certificates, and
 // does not dial; the first call does.
 func New(config Config, log *slog.Logger, registerer prometheus.Registerer) (*Client, error) {
+	return newClient(config, config.Topics.All(), log, registerer)
+}
+
+// NewForTopic returns a client that knows one topic, not the pipeline's: for
+// [Client.Tail]. It asks the brokers for no other, which some would create. Its
+// metrics are not shown: they would be taken for those of the pipeline's Kafka.
+func NewForTopic(config Config, topic string, log *slog.Logger) (*Client, error) {
+	return newClient(config, []string{topic}, log, prometheus.NewRegistry())
+}
+
+func newClient(config Config, topics []string, log *slog.Logger, registerer prometheus.Registerer) (*Client, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("configure stream: %w", err)
 	}
@@ -48,12 +60,13 @@ func New(config Config, log *slog.Logger, registerer prometheus.Registerer) (*Cl
 		DialTimeout:    config.DialTimeout,
 		IdleTimeout:    time.Minute,
 		MetadataTTL:    10 * time.Second,
-		MetadataTopics: config.Topics.all(),
+		MetadataTopics: topics,
 		TLS:            secured.tls,
 		SASL:           secured.sasl,
 	}
 	c := &Client{
 		config:    config,
+		topics:    topics,
 		log:       log,
 		metrics:   newMetrics(registerer),
 		addr:      kafka.TCP(config.Brokers...),
@@ -120,7 +133,7 @@ func (c *Client) Ping(ctx context.Context) error {
 func (c *Client) layout(ctx context.Context) (map[string][]int, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.config.RequestTimeout)
 	defer cancel()
-	metadata, err := c.api.Metadata(ctx, &kafka.MetadataRequest{Topics: c.config.Topics.all()})
+	metadata, err := c.api.Metadata(ctx, &kafka.MetadataRequest{Topics: c.topics})
 	if err != nil {
 		return nil, fmt.Errorf("read cluster layout: %w", c.refusal(ctx, explain(err)))
 	}

@@ -59,7 +59,8 @@ type Topics struct {
 	DeadLetter string `yaml:"dead_letter"`
 }
 
-func (t Topics) all() []string {
+// All lists them.
+func (t Topics) All() []string {
 	return []string{t.Events, t.Alerts, t.State, t.Cursors, t.Triage, t.DeadLetter}
 }
 
@@ -143,7 +144,7 @@ func (c Config) Validate() error {
 			wrong("brokers[%d]: %q is not host:port, such as kafka.example.com:9092", i, broker)
 		}
 	}
-	names := c.Topics.all()
+	names := c.Topics.All()
 	for i, name := range names {
 		switch {
 		case name == "":

@@ -111,6 +111,7 @@ type App struct {
 	engine   *detect.Engine
 	client   *stream.Client
 	broker   string
+	kafka    stream.Config // with the address of the embedded broker
 	store    *clickhouse.Store
 	embedded *engine.Keeper
 	runners  map[string]*sinks.Runner
@@ -266,7 +267,7 @@ func (a *App) openKafka(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("kafka: %w", err)
 	}
-	a.client, a.broker = client, cfg.Brokers[0]
+	a.client, a.broker, a.kafka = client, cfg.Brokers[0], cfg
 	a.onClose("kafka client", func(context.Context) error { return client.Close() })
 	if own {
 		if _, err := client.Apply(ctx); err != nil {

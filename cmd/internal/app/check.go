@@ -91,7 +91,7 @@ func lookAtInput(in *config.Input) (wrong, doubtful []error) {
 		wrong, doubtful = prefix("file.", wrong), prefix("file.", doubtful)
 	}
 	known := Sources()
-	for key, source := range map[string]event.Source{"file.source": in.File.Source, "webhook.source": in.Webhook.Value.Source} {
+	for key, source := range map[string]event.Source{"file.source": in.File.Source, "webhook.source": in.Webhook.Value.Source, "topic.source": in.Topic.Value.Source} {
 		if source != "" && !slices.Contains(known, string(source)) {
 			wrong = append(wrong, fmt.Errorf("%s: %q is no source of this build%s", key, source, yamlpos.DidYouMean(string(source), known)))
 		}

@@ -52,6 +52,8 @@ func (a *App) openInputs(ctx context.Context) (err error) {
 			e := webhook.New(in.Webhook.Value, file.Split, a.runtime(in.Name), hookMetrics)
 			hooks.Handle(e.Path(), e)
 			a.inputs[in.Name] = e
+		case in.Topic.Set:
+			a.live = append(a.live, in)
 		case settings != nil:
 			// Made once here to find mistakes, and again by each holder of the lease.
 			if _, err := settings.Open(a.runtime(in.Name)); err != nil {
@@ -259,6 +261,13 @@ func inputName(in *config.Input, stream string) string { return in.Name + "/" + 
 
 // open makes the sources of a live input.
 func (a *App) open(in *config.Input) (map[string]ingest.Source, error) {
+	if in.Topic.Set {
+		source, err := openTopic(in.Topic.Value, a.kafka, a.runtime(in.Name))
+		if err != nil {
+			return nil, fmt.Errorf("input %s: %w", in.Name, err)
+		}
+		return map[string]ingest.Source{topicStream: source}, nil
+	}
 	_, settings := in.Settings()
 	sources, err := settings.Open(a.runtime(in.Name))
 	if err != nil {

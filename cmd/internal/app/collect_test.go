@@ -333,3 +333,54 @@ func TestBackfillAndResetBesideACollector(t *testing.T) {
 		t.Errorf("Backfill() = %v, want *ingest.CredentialError", err)
 	}
 }
+
+func TestATopicWithAProvidersRecordsIsAnInput(t *testing.T) {
+	broker, err := embedded.Start(t.Context(), embedded.Config{DataDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broker.Close()
+	kafka := stream.DefaultConfig()
+	kafka.Brokers = []string{broker.Addr()}
+	kafka.Topics.Triage = "raw.okta" // some topic of four partitions that is not the pipeline's
+	other, err := stream.New(kafka, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := other.Apply(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	write := func(from, to int) {
+		t.Helper()
+		for i := from; i < to; i++ {
+			if err := other.Publish(t.Context(), []stream.Message{{Topic: "raw.okta", Value: signIn(i)}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	write(0, 9)
+	if err := other.Publish(t.Context(), []stream.Message{{Topic: "raw.okta", Value: []byte("no json")}, {Topic: "raw.okta", Value: fmt.Appendf(nil, "[%s,%s]", signIn(9), signIn(10))}}); err != nil {
+		t.Fatal(err)
+	}
+	cfg := newConfig(t.TempDir())
+	in := config.Input{Name: "raw"}
+	in.Topic.SetDefault()
+	in.Topic.Value = config.Topic{Brokers: []string{broker.Addr()}, Topic: "raw.okta", Source: "okta"}
+	cfg.Inputs = []config.Input{in}
+	p := start(t, cfg, app.Options{})
+	p.until("the first records", func() bool { return len(events(t, p.Client())) == 11 })
+	p.stop()
+	write(11, 15)
+	p = start(t, cfg, app.Options{})
+	p.until("what came meanwhile", func() bool { return len(events(t, p.Client())) == 15 })
+	for id, n := range events(t, p.Client()) {
+		if n != 1 {
+			t.Errorf("%s came %d times over a restart", id, n)
+		}
+	}
+	letters := 0
+	if err := p.Client().Scan(t.Context(), p.Client().Topics().DeadLetter, stream.Span{}, func(stream.Message) error { letters++; return nil }); err != nil || letters != 1 {
+		t.Errorf("%d dead letters, %v, want the one that is no JSON", letters, err)
+	}
+}

@@ -89,6 +89,8 @@ func (c *cli) sourceListCommand() *cobra.Command {
 					l.Kind, l.Title, l.Streams = key, settings.Provider().Title, slices.Sorted(maps.Keys(sources))
 				case in.Webhook.Set:
 					l.Kind, l.Title, l.Streams = "webhook", "pushed "+string(in.Webhook.Value.Source), []string{in.Webhook.Value.Path}
+				case in.Topic.Set:
+					l.Kind, l.Title, l.Streams = "topic", "a topic with records of "+string(in.Topic.Value.Source), []string{in.Topic.Value.Topic}
 				default:
 					l.Kind, l.Title, l.Streams = "file", "files of "+string(in.File.Source), in.File.Paths
 				}

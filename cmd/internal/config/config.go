@@ -6,6 +6,7 @@ import (
 	"net"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"stepdown/detect"
@@ -219,6 +220,9 @@ func (c *Config) Validate() error {
 			wrong(path+".name", "%q is used twice; each input needs its own", in.Name)
 		}
 		names[in.Name] = true
+		if t := in.Topic; t.Set && len(t.Value.Brokers) == 0 && slices.Contains(c.Kafka.Topics.All(), t.Value.Topic) {
+			wrong(path+".topic.topic", "%q is the pipeline's own, with events in it; name one with a provider's records", t.Value.Topic)
+		}
 		if hook := in.Webhook; hook.Set {
 			switch {
 			case c.Receiver.Listen == "":

@@ -34,6 +34,7 @@ type Input struct {
 	// File is the zero value where another section is set.
 	File    file.Config              `yaml:"file,omitzero"`
 	Webhook Optional[webhook.Config] `yaml:"webhook,omitzero"`
+	Topic   Optional[Topic]          `yaml:"topic,omitzero"`
 	Live    `yaml:",inline"`
 }
 
@@ -68,6 +69,9 @@ func (i *Input) sections() []section {
 	var out []section
 	if i.Webhook.Set {
 		out = append(out, section{"webhook", i.Webhook.Value.Validate})
+	}
+	if i.Topic.Set {
+		out = append(out, section{"topic", i.Topic.Value.Validate})
 	}
 	if key, settings := i.Settings(); settings != nil {
 		out = append(out, section{key, settings.Validate})
@@ -122,7 +126,7 @@ func Providers() []ingest.Provider {
 func (i *Input) validate(path string, wrong func(path, format string, args ...any)) []error {
 	sections := i.sections()
 	if len(sections) == 0 && !i.FromFiles() {
-		keys := []string{"file", "webhook"}
+		keys := []string{"file", "webhook", "topic"}
 		i.each(func(key string, _ bool, _ ingest.Settings) { keys = append(keys, key) })
 		wrong(path, "reads nothing; add one of %s", strings.Join(keys, ", "))
 		return nil

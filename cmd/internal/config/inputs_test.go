@@ -18,7 +18,7 @@ func TestInputs(t *testing.T) {
 		"files":            {"inputs:\n- name: a\n  file: {paths: [x], source: okta}\n", ""},
 		"okta":             {"inputs:\n- name: a\n  okta: {url: 'https://example.okta.com', token: {file: /x}}\n", ""},
 		"webhook":          {"receiver: {listen: '127.0.0.1:0'}\ninputs:\n- name: a\n  webhook: {path: /okta, source: okta, scheme: okta, secret: {file: /x}}\n", ""},
-		"nothing":          {"inputs:\n- name: a\n", "inputs[0]: reads nothing; add one of file, webhook, auth0"},
+		"nothing":          {"inputs:\n- name: a\n", "inputs[0]: reads nothing; add one of file, webhook, topic, auth0"},
 		"two places":       {"inputs:\n- name: a\n  file: {paths: [x], source: okta}\n  okta: {url: 'https://example.okta.com', token: {file: /x}}\n", "inputs[0]: reads from more than one place"},
 		"a typo":           {"inputs:\n- name: a\n  okat: {}\n", `inputs[0].okat: unknown key; did you mean "okta"?`},
 		"its own mistakes": {"inputs:\n- name: a\n  okta: {url: 'http://example.okta.com', token: {file: /x}, interval: 1ms}\n", "inputs[0].okta.interval: is 1ms"},
@@ -26,7 +26,10 @@ func TestInputs(t *testing.T) {
 		"a path twice": {"receiver: {listen: '127.0.0.1:0'}\ninputs:\n" +
 			"- name: a\n  webhook: {path: /okta, source: okta, scheme: okta, secret: {file: /x}}\n" +
 			"- name: b\n  webhook: {path: /okta, source: okta, scheme: okta, secret: {file: /x}}\n", `inputs[1].webhook.path: "/okta" is used twice`},
-		"half of tls": {"receiver: {listen: '127.0.0.1:0', key_file: x}\n", "receiver.cert_file: is not set together"},
+		"topic":           {"inputs:\n- name: a\n  topic: {brokers: ['hub.example.com:9093'], topic: logs, source: entra, tls: {enabled: true}, sasl: {mechanism: plain, username: $ConnectionString, password: {file: /x}}}\n", ""},
+		"its own topic":   {"inputs:\n- name: a\n  topic: {topic: stepdown.events, source: okta}\n", "inputs[0].topic.topic: \"stepdown.events\" is the pipeline's own"},
+		"topic's brokers": {"inputs:\n- name: a\n  topic: {topic: x, source: okta, tls: {enabled: true}}\n", "inputs[0].topic.brokers: none, so tls"},
+		"half of tls":     {"receiver: {listen: '127.0.0.1:0', key_file: x}\n", "receiver.cert_file: is not set together"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Parse("c.yaml", []byte(tc.yaml))
