@@ -27,7 +27,7 @@ func callOf(r *request) call {
 	}
 	path, _, _ = strings.Cut(path, "?")
 	c := call{method: strings.ToUpper(string(r.Method))}
-	for _, s := range strings.Split(strings.Trim(path, "/"), "/") {
+	for s := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
 		if decoded, err := url.PathUnescape(s); err == nil {
 			s = decoded
 		}
@@ -141,6 +141,9 @@ func (b *build) about(id string) {
 			p.Name = lenient.First(p.Name, string(o.Email), string(o.Username))
 		}
 	}
+	if id != "" {
+		p.Name = lenient.First(p.Name, string(b.in.SubjectName))
+	}
 	if p.ID == b.e.Actor.ID && p.Name == "" {
 		p.Name = b.e.Actor.Name
 	}
@@ -222,8 +225,8 @@ func (b *build) userChange(c call) error {
 			b.e.Recovery.Stage = event.RecoveryFailed
 		}
 	case o.Email != "":
-		// The address is the new one: nobody is known by it yet.
-		b.e.Subject.Name = ""
+		// The address of the request is the new one: nobody is known by it yet.
+		b.e.Subject.Name = string(b.in.SubjectName)
 		b.e.Kind, b.e.Contact = event.ContactChange, &event.Contact{Kind: "email", Primary: true, Value: string(o.Email)}
 	case o.Phone != "":
 		b.e.Kind, b.e.Contact = event.ContactChange, &event.Contact{Kind: "phone", Value: string(o.Phone)}

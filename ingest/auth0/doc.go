@@ -25,7 +25,10 @@
 // Changes through the Management API are all of type "sapi". They are told apart by
 // method and path, not by the description, which is no contract; it is put into
 // the action ("sapi: Update a user") for people. Their subject is the user in the
-// path, their actor the user or client that called.
+// path, their actor the user or client that called. The path has an id, all other
+// records a name: the source that polls adds it (member stepdown_user_name), so that
+// what the help desk did belongs to the person. A log stream is the record without that
+// member; an operator who has only a stream lists the ids in the identity directory.
 //
 // A password-reset URL, a ticket or a secret in a record still works when it is read
 // in a log store. Such members are replaced before the record is kept as raw.

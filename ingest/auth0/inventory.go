@@ -95,6 +95,11 @@ type apiUser struct {
 	Name     lenient.Text `json:"name"`
 }
 
+// name is what the log calls the user.
+func (u *apiUser) name() string {
+	return lenient.First(string(u.Email), string(u.Username), string(u.Phone))
+}
+
 // apiMethod is an authentication method of the API.
 type apiMethod struct {
 	ID         lenient.Text  `json:"id"`
@@ -129,7 +134,7 @@ func snapshot(r ingest.Record) ([]event.Event, error) {
 	e := event.Event{
 		Schema: event.SchemaVersion, Source: r.Source, Tenant: r.Tenant, Stream: poll.StreamInventory,
 		Kind: event.AuthenticatorSnapshot, Action: "inventory", Time: s.ReadAt, Observed: r.Observed, Outcome: event.Success,
-		Subject:  user(string(u.ID), lenient.First(string(u.Email), string(u.Username), string(u.Phone))),
+		Subject:  user(string(u.ID), u.name()),
 		Snapshot: &event.Snapshot{Complete: s.Complete}, Raw: r.Data,
 	}
 	e.Subject.DisplayName = string(u.Name)

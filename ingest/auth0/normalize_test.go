@@ -287,7 +287,7 @@ func TestEventTypes(t *testing.T) {
 			kms_key_state_changed resource_cleanup rich_consents_access_error ss_sso_failure ss_sso_info ss_sso_success w wn wum mgmt_api_read sapi fapi
 			admin_update_launch something_new`},
 	} {
-		for _, typ := range strings.Fields(tc.types) {
+		for typ := range strings.FieldsSeq(tc.types) {
 			t.Run(typ, func(t *testing.T) {
 				r := record(fmt.Sprintf(`{"log_id":"9002026030210000000000000000000000000000000000000000001","date":"2026-03-02T10:00:00.000Z","type":%q,
 					"user_id":"auth0|1","user_name":"jane@example.com","ip":"192.0.2.10","details":{"authenticator":{"id":"otp|1","type":"otp"},"authentication_method":"totp"}}`, typ))

@@ -42,10 +42,10 @@ type logEvent struct {
 	StrategyType lenient.Text `json:"strategy_type"`
 	TenantName   lenient.Text `json:"tenant_name"`
 
-	References struct {
-		CorrelationID lenient.Text `json:"correlation_id"`
-	} `json:"references"`
 	Details details `json:"details"`
+	// SubjectName is added by the source of this package: the name of the user in
+	// the path of a call.
+	SubjectName lenient.Text `json:"stepdown_user_name"`
 }
 
 type location struct {
@@ -58,54 +58,49 @@ type location struct {
 
 // details holds the members of all types; which there are depends on the type.
 type details struct {
-	SessionID     lenient.Text `json:"session_id"`
-	TransactionID lenient.Text `json:"transaction_id"`
-	Prompts       []prompt     `json:"prompts"`
-	// The members of one prompt, in records of older tenants.
-	Session           lenient.Object `json:"session"`
-	SessionTransfer   lenient.Truth  `json:"triggered_by_session_transfer_token"`
-	RiskAssessment    risk           `json:"riskAssessment"`
-	Confidence        lenient.Text   `json:"confidence"`
-	Assessments       assessments    `json:"assessments"`
-	AuthMethods       lenient.Texts  `json:"authentication_methods"`
-	Actor             actor          `json:"actor"`
-	NotificationChan  lenient.Text   `json:"notification_channel"`
-	SubjectTokenType  lenient.Text   `json:"subject_token_type"`
-	Purpose           lenient.Text   `json:"purpose"`
-	Link              lenient.Text   `json:"link"`
-	Body              body           `json:"body"`
-	Email             lenient.Text   `json:"email"`
-	Reason            lenient.Text   `json:"reason"`
-	Invitation        invitation     `json:"invitation"`
-	FamilyID          lenient.Text   `json:"familyId"`
-	TokenCounter      lenient.Text   `json:"tokenCounter"`
-	LatestCounter     lenient.Text   `json:"latestCounter"`
-	RefreshToken      refreshToken   `json:"refresh_token"`
-	FailureReason     lenient.Text   `json:"failure_reason"`
-	AccessedSecrets   lenient.Texts  `json:"accessedSecrets"`
-	ConnectedAccount  account        `json:"connected_account"`
-	Operation         lenient.Text   `json:"operation"`
-	Method            lenient.Text   `json:"authentication_method"`
-	MethodID          lenient.Text   `json:"authentication_method_id"`
-	Error             failure        `json:"error"`
-	FailureDetails    failure        `json:"failure_details"`
-	ProviderError     failure        `json:"provider_error"`
-	Authenticator     authenticator  `json:"authenticator"`
-	Enrollment        enrollment     `json:"enrollment"`
-	DeviceID          lenient.Text   `json:"device_id"`
-	FirstFactor       lenient.Truth  `json:"first_factor"`
-	RememberBrowser   lenient.Truth  `json:"remember_browser"`
-	Request           request        `json:"request"`
-	Response          response       `json:"response"`
-	PhoneNumber       lenient.Text   `json:"phone_number"`
-	DeliveryMethod    lenient.Text   `json:"delivery_method"`
-	RequestedClientID lenient.Text   `json:"requested_client_id"`
+	SessionID        lenient.Text  `json:"session_id"`
+	TransactionID    lenient.Text  `json:"transaction_id"`
+	Prompts          []prompt      `json:"prompts"`
+	SessionTransfer  lenient.Truth `json:"triggered_by_session_transfer_token"`
+	RiskAssessment   risk          `json:"riskAssessment"`
+	Confidence       lenient.Text  `json:"confidence"`
+	Assessments      assessments   `json:"assessments"`
+	AuthMethods      lenient.Texts `json:"authentication_methods"`
+	Actor            actor         `json:"actor"`
+	NotificationChan lenient.Text  `json:"notification_channel"`
+	SubjectTokenType lenient.Text  `json:"subject_token_type"`
+	Purpose          lenient.Text  `json:"purpose"`
+	Body             body          `json:"body"`
+	Email            lenient.Text  `json:"email"`
+	Reason           lenient.Text  `json:"reason"`
+	Invitation       invitation    `json:"invitation"`
+	FamilyID         lenient.Text  `json:"familyId"`
+	TokenCounter     lenient.Text  `json:"tokenCounter"`
+	LatestCounter    lenient.Text  `json:"latestCounter"`
+	RefreshToken     refreshToken  `json:"refresh_token"`
+	FailureReason    lenient.Text  `json:"failure_reason"`
+	AccessedSecrets  lenient.Texts `json:"accessedSecrets"`
+	ConnectedAccount account       `json:"connected_account"`
+	Operation        lenient.Text  `json:"operation"`
+	Method           lenient.Text  `json:"authentication_method"`
+	MethodID         lenient.Text  `json:"authentication_method_id"`
+	Error            failure       `json:"error"`
+	FailureDetails   failure       `json:"failure_details"`
+	ProviderError    failure       `json:"provider_error"`
+	Authenticator    authenticator `json:"authenticator"`
+	Enrollment       enrollment    `json:"enrollment"`
+	DeviceID         lenient.Text  `json:"device_id"`
+	FirstFactor      lenient.Truth `json:"first_factor"`
+	RememberBrowser  lenient.Truth `json:"remember_browser"`
+	Request          request       `json:"request"`
+	Response         response      `json:"response"`
+	PhoneNumber      lenient.Text  `json:"phone_number"`
+	DeliveryMethod   lenient.Text  `json:"delivery_method"`
 }
 
 // prompt is one page or step of a login.
 type prompt struct {
 	Name            lenient.Text   `json:"name"`
-	Flow            lenient.Text   `json:"flow"`
 	Provider        lenient.Text   `json:"provider"`
 	Strategy        lenient.Text   `json:"strategy"`
 	Connection      lenient.Text   `json:"connection"`
@@ -202,9 +197,6 @@ type request struct {
 			Email lenient.Text `json:"email"`
 			Name  lenient.Text `json:"name"`
 		} `json:"user"`
-		Credentials struct {
-			JTI lenient.Text `json:"jti"`
-		} `json:"credentials"`
 	} `json:"auth"`
 }
 
@@ -244,8 +236,7 @@ func (f *failure) UnmarshalJSON(b []byte) error {
 // read returns the log event within a record and its log_id.
 func read(data []byte) (in logEvent, warning string, err error) {
 	var env envelope
-	warning, err = lenient.Decode(data, &env)
-	if err != nil {
+	if _, err = lenient.Decode(data, &env); err != nil {
 		return in, "", err
 	}
 	inner := data

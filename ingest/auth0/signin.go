@@ -150,7 +150,7 @@ func (b *build) consent(p *prompt) {
 func scopes(list ...string) []string {
 	var out []string
 	for _, s := range list {
-		for _, scope := range strings.Fields(s) {
+		for scope := range strings.FieldsSeq(s) {
 			if !slices.Contains(out, scope) {
 				out = append(out, scope)
 			}
@@ -224,7 +224,7 @@ func (b *build) exchange(o event.Outcome, p event.Protocol, methods ...event.Met
 		if i > 0 {
 			step = event.StepSecondary
 		}
-		b.factor(m, resultOf(o), "", step)
+		b.factor(m, resultOf(o), string(b.in.Details.SubjectTokenType), step)
 	}
 	return nil
 }

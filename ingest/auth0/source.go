@@ -63,10 +63,12 @@ const pageSize = 100
 const lostOverlap = time.Hour
 
 func (a *api) log(s poll.Schedule) ingest.Source {
-	return poll.Source(poll.Log[cursor]{Runtime: a.rt, Interval: s.Interval, Start: cursor{Since: s.Start(a.rt).UTC()}, Fetch: a.fetch})
+	people := &people{api: a, names: map[string]string{}}
+	return poll.Source(poll.Log[cursor]{Runtime: a.rt, Interval: s.Interval, Start: cursor{Since: s.Start(a.rt).UTC()},
+		Fetch: func(ctx context.Context, at cursor) (poll.Page[cursor], error) { return a.fetch(ctx, at, people) }})
 }
 
-func (a *api) fetch(ctx context.Context, at cursor) (poll.Page[cursor], error) {
+func (a *api) fetch(ctx context.Context, at cursor, people *people) (poll.Page[cursor], error) {
 	from := at.From
 	if from == "" {
 		from = logIDAt(at.Since)
@@ -85,17 +87,15 @@ func (a *api) fetch(ctx context.Context, at cursor) (poll.Page[cursor], error) {
 	}
 	page := poll.Page[cursor]{Next: at, More: len(rows) > 0, Through: a.rt.Now()}
 	for _, row := range rows {
+		var h head
+		if json.Unmarshal(row, &h) == nil {
+			if row, err = people.complete(ctx, row, &h); err != nil {
+				return poll.Page[cursor]{}, err
+			}
+		}
 		page.Records = append(page.Records, ingest.Record{Source: source, Tenant: a.tenant, Stream: streamLogs, Data: row, Origin: "auth0 api " + a.tenant})
-		var head struct {
-			LogID lenient.Text `json:"log_id"`
-			OldID lenient.Text `json:"_id"`
-			Date  lenient.Text `json:"date"`
-		}
-		if json.Unmarshal(row, &head) != nil {
-			continue
-		}
-		page.Next.From = lenient.First(string(head.LogID), string(head.OldID), page.Next.From)
-		if t, ok := lenient.Time(string(head.Date)); ok && t.After(page.Next.Since) && !t.After(a.rt.Now()) {
+		page.Next.From = lenient.First(string(h.LogID), string(h.OldID), page.Next.From)
+		if t, ok := lenient.Time(string(h.Date)); ok && t.After(page.Next.Since) && !t.After(a.rt.Now()) {
 			page.Next.Since = t
 		}
 	}

@@ -35,11 +35,36 @@ func logOf(n int) []json.RawMessage {
 	for i := range n {
 		at := start.Add(time.Duration(i)*time.Minute - time.Duration(i%4)*90*time.Second)
 		id := "900" + start.Add(time.Duration(i)*time.Minute).Format("20060102150405") + fmt.Sprintf("%039d", i+1)
+		if i%5 == 4 {
+			user := strconv.Itoa(i / 3)
+			if i == 19 {
+				user = gone
+			}
+			out = append(out, json.RawMessage(fmt.Sprintf(`{"_id":%q,"log_id":%q,"date":%q,"type":"sapi","description":"Delete all authenticators","user_id":"auth0|admin","ip":"192.0.2.20","details":{"request":{"method":"delete","path":"/api/v2/users/auth0%%7C%s/authenticators"}}}`,
+				id, id, at.Format("2006-01-02T15:04:05.000Z"), user)))
+			continue
+		}
 		out = append(out, json.RawMessage(fmt.Sprintf(`{"_id":%q,"log_id":%q,"date":%q,"type":"s","user_id":"auth0|%d","user_name":"person%d@example.com","ip":"192.0.2.10"}`,
-			id, id, at.Format("2006-01-02T15:04:05.000Z"), i, i)))
+			id, id, at.Format("2006-01-02T15:04:05.000Z"), i/3, i/3)))
 	}
 	return out
 }
+
+// completed is a log event as the source hands it on.
+func completed(row json.RawMessage) []byte {
+	_, after, ok := strings.Cut(string(row), "/users/auth0%7C")
+	if !ok {
+		return row
+	}
+	n, _, _ := strings.Cut(after, "/")
+	if n == gone {
+		return row
+	}
+	return []byte(`{"stepdown_user_name":"person` + n + `@example.com",` + strings.TrimPrefix(string(row), "{"))
+}
+
+// gone is a user who is there no more.
+const gone = "gone"
 
 // authorized answers the token endpoint, and reports whether the request may go
 // on.
@@ -75,6 +100,14 @@ func logIDOf(row json.RawMessage) string {
 func handler(log func() []json.RawMessage, _ func() time.Time) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !authorized(w, r) {
+			return
+		}
+		if id, ok := strings.CutPrefix(r.URL.EscapedPath(), "/api/v2/users/auth0%7C"); ok {
+			if id == gone {
+				http.Error(w, `{"statusCode":404,"errorCode":"inexistent_user"}`, http.StatusNotFound)
+				return
+			}
+			fmt.Fprintf(w, `{"email":"person%s@example.com"}`, id)
 			return
 		}
 		q := r.URL.Query()
@@ -140,7 +173,7 @@ func throttle(h http.Header, now time.Time, d time.Duration) {
 }
 
 func logsAPI() ingesttest.API {
-	return ingesttest.API{Records: logOf(40), Now: start.Add(3 * time.Hour), Handler: handler, Secret: clientSecret, Throttle: throttle,
+	return ingesttest.API{Records: logOf(40), Now: start.Add(3 * time.Hour), Handler: handler, Secret: clientSecret, Throttle: throttle, Data: completed,
 		Open: func(t *testing.T, base string, rt ingest.Runtime) ingest.Source { return open(t, base, rt, streamLogs) }}
 }
 
@@ -148,6 +181,23 @@ func TestSource(t *testing.T) { ingesttest.Source(t, logsAPI()) }
 
 func TestLostPosition(t *testing.T) {
 	ingesttest.Position(t, logsAPI(), json.RawMessage(fmt.Sprintf(`{"at":{"from":%q,"since":%q}}`, lost, start.Format(time.RFC3339))))
+}
+
+// TestHelpDeskActsOnThePersonOfTheSignIn: what the source hands on names the user of
+// a call as their own records do.
+func TestHelpDeskActsOnThePersonOfTheSignIn(t *testing.T) {
+	rows := logOf(5)
+	login, err := New().Normalize(record(string(rows[3])))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reset, err := New().Normalize(record(string(completed(rows[4]))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if login[0].Subject != reset[0].Subject || !reset[0].ByOther() {
+		t.Errorf("sign-in of %+v, reset of %+v by %+v", login[0].Subject, reset[0].Subject, reset[0].Actor)
+	}
 }
 
 func TestLogIDOfATimeComesBeforeItsRecords(t *testing.T) {
@@ -159,8 +209,8 @@ func TestLogIDOfATimeComesBeforeItsRecords(t *testing.T) {
 	}
 }
 
-// people are users of whom many were created at once, as an import does.
-func people(n int) []json.RawMessage {
+// usersOf returns n users of whom many were created at once, as an import does.
+func usersOf(n int) []json.RawMessage {
 	var out []json.RawMessage
 	for i := range n {
 		created := start.AddDate(-1, 0, min(i, 20)).Format("2006-01-02T15:04:05.000Z")
@@ -214,7 +264,7 @@ func inventoryHandler(log func() []json.RawMessage, _ func() time.Time) http.Han
 }
 
 func TestInventory(t *testing.T) {
-	ingesttest.Sweep(t, ingesttest.API{Records: people(110), Now: start, Handler: inventoryHandler, Secret: clientSecret, Throttle: throttle,
+	ingesttest.Sweep(t, ingesttest.API{Records: usersOf(110), Now: start, Handler: inventoryHandler, Secret: clientSecret, Throttle: throttle,
 		Open: func(t *testing.T, base string, rt ingest.Runtime) ingest.Source {
 			return open(t, base, rt, poll.StreamInventory)
 		}}, 24*time.Hour)
@@ -222,7 +272,7 @@ func TestInventory(t *testing.T) {
 
 // TestSnapshotOfTheSweepIsRead: what the sweep emits, the normalizer reads.
 func TestSnapshotOfTheSweepIsRead(t *testing.T) {
-	r, err := poll.Snapshot{ReadAt: start, User: people(1)[0], Authenticators: json.RawMessage(methodsOfEverybody), Complete: true}.Record(source, "example", "test")
+	r, err := poll.Snapshot{ReadAt: start, User: usersOf(1)[0], Authenticators: json.RawMessage(methodsOfEverybody), Complete: true}.Record(source, "example", "test")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -230,14 +230,7 @@ func TestStrength(t *testing.T) {
 			}
 			var factors []string
 			for _, f := range events[0].Factors {
-				s := string(f.Method) + " " + string(f.Result)
-				if f.Fresh {
-					s += " fresh"
-				}
-				if f.Step != "" {
-					s += " " + string(f.Step)
-				}
-				factors = append(factors, s)
+				factors = append(factors, factor(f))
 			}
 			if e := events[0]; e.Kind != tc.kind || e.Outcome != tc.outcome || !slices.Equal(factors, tc.factors) {
 				t.Errorf("got %s %s %q, want %s %s %q", e.Kind, e.Outcome, factors, tc.kind, tc.outcome, tc.factors)
@@ -279,7 +272,7 @@ func TestEventTypes(t *testing.T) {
 		{skip: ingest.SkipIrrelevant, types: `UPDATE_PROFILE CUSTOM_REQUIRED_ACTION VALIDATE_ACCESS_TOKEN INTROSPECT_TOKEN INVALID_SIGNATURE REGISTER_NODE
 			UNREGISTER_NODE USER_INFO_REQUEST CLIENT_INFO SOMETHING_NEW`},
 	} {
-		for _, typ := range strings.Fields(tc.types) {
+		for typ := range strings.FieldsSeq(tc.types) {
 			t.Run(typ, func(t *testing.T) {
 				details := `{"username":"jane@example.com"}`
 				if strings.Contains(typ, "_CREDENTIAL") {

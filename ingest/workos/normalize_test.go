@@ -228,14 +228,7 @@ func TestStrength(t *testing.T) {
 			}
 			var factors []string
 			for _, f := range events[0].Factors {
-				s := string(f.Method) + " " + string(f.Result)
-				if f.Fresh {
-					s += " fresh"
-				}
-				if f.Step != "" {
-					s += " " + string(f.Step)
-				}
-				factors = append(factors, s)
+				factors = append(factors, factor(f))
 			}
 			if e := events[0]; e.Kind != tc.kind || e.Outcome != tc.outcome || !slices.Equal(factors, tc.factors) {
 				t.Errorf("got %s %s %q, want %s %s %q", e.Kind, e.Outcome, factors, tc.kind, tc.outcome, tc.factors)
@@ -285,7 +278,7 @@ func TestEventTypes(t *testing.T) {
 			vault.dek.decrypted vault.dek.read vault.kek.created vault.kek.deleted vault.metadata.read vault.names.listed
 			waitlist_user.approved waitlist_user.created waitlist_user.denied something.new authentication.new`},
 	} {
-		for _, typ := range strings.Fields(tc.types) {
+		for typ := range strings.FieldsSeq(tc.types) {
 			t.Run(typ, func(t *testing.T) {
 				r := record(fmt.Sprintf(`{"object":"event","id":"event_1","event":%q,"created_at":"2026-03-02T10:00:00.000Z",
 					"data":{"id":"x_1","user_id":"user_1","email":"jane@example.com","auth_method":"password","user":{"id":"u","email":"jane@example.com"}},

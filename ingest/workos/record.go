@@ -31,7 +31,6 @@ type data struct {
 	Name   lenient.Text `json:"name"`
 	Email  lenient.Text `json:"email"`
 	UserID lenient.Text `json:"user_id"`
-	State  lenient.Text `json:"state"`
 	Status lenient.Text `json:"status"`
 
 	IPAddress  lenient.Text `json:"ip_address"`
