@@ -27,10 +27,11 @@ const (
 // alerts read, in memory of its own that is used again.
 type entry struct {
 	event event.Event
-	// hash is of the event's source, tenant and id, size about what it adds to an
-	// encoded history.
+	// hash is of the event's source, tenant and id.
 	hash uint64
-	size int
+	// encoded is the event after the one before it in the window, whose common parts
+	// are left out.
+	encoded []byte
 	// quiet: when it was last folded, no rule had anything to say.
 	quiet bool
 
@@ -94,7 +95,6 @@ func (n *entry) take(e *event.Event, k *keeper, before *event.Event) {
 	if before == nil {
 		before = &event.Event{}
 	}
-	k.size = 48
 	d := &n.event
 	d.Schema = event.SchemaVersion
 	d.ID = k.text(e.ID, "", maxID)
@@ -137,7 +137,6 @@ func (n *entry) take(e *event.Event, k *keeper, before *event.Event) {
 		m := event.Method(k.word(string(f.Method)))
 		d.Factors = append(d.Factors, event.Factor{Method: m, Class: m.Class(), Rank: m.Rank(), Fresh: f.Fresh,
 			Result: event.Result(k.word(string(f.Result))), CredentialID: k.text(f.CredentialID, "", maxText), AAGUID: k.text(f.AAGUID, "", maxText), Time: n.time(f.Time)})
-		k.size += 12
 	}
 	for i := range e.Authenticators[:min(len(e.Authenticators), maxList)] {
 		a := &e.Authenticators[i]
@@ -145,10 +144,9 @@ func (n *entry) take(e *event.Event, k *keeper, before *event.Event) {
 		d.Authenticators = append(d.Authenticators, event.Authenticator{ID: k.text(a.ID, "", maxText),
 			Method: m, Class: m.Class(), Rank: m.Rank(), Name: k.text(a.Name, "", maxText), AAGUID: k.text(a.AAGUID, "", maxText),
 			Created: n.time(a.Created), LastUsed: n.time(a.LastUsed)})
-		k.size += 32
 	}
 	n.takeParts(k, e)
-	n.size, n.hash = k.size, hashOf(d)
+	n.hash = hashOf(d)
 }
 
 // takeParts takes the parts that only some kinds have.
@@ -161,7 +159,6 @@ func (n *entry) takeParts(k *keeper, e *event.Event) {
 	if r := e.Recovery; r != nil {
 		n.recovery = event.Recovery{Stage: event.RecoveryStage(k.word(string(r.Stage))),
 			Method: event.Method(k.word(string(r.Method))), SelfService: r.SelfService, Lifetime: r.Lifetime, Uses: r.Uses}
-		k.size += 24
 		d.Recovery = &n.recovery
 	}
 	if c := e.Contact; c != nil {
@@ -195,19 +192,17 @@ func (n *entry) takeParts(k *keeper, e *event.Event) {
 	}
 }
 
-// keeper copies texts, and counts what they add.
+// keeper copies texts.
 type keeper struct {
 	space *ledger.Texts
 	// words knows the vocabulary; nil for none.
 	words *ledger.Writer
-	size  int
 }
 
 // word returns s, which is from a closed list if the event is valid.
 func (k *keeper) word(s string) string {
 	if k.words != nil && s != "" {
 		if s, ok := k.words.Word(s); ok {
-			k.size += 2
 			return s
 		}
 	}
@@ -220,11 +215,9 @@ func (k *keeper) text(s, before string, limit int) string {
 	case s == "":
 		return ""
 	case s == before:
-		k.size++
 		return before
 	}
 	s = cut(s, limit)
-	k.size += 3 + len(s)
 	return k.space.Join(s)
 }
 
@@ -341,8 +334,7 @@ func (n *entry) says(o *entry, w *ledger.Writer) bool {
 
 // The flags of an encoded entry. They are part of the encoding.
 const (
-	entryQuiet = 1 << iota
-	entrySubjectOwn
+	entrySubjectOwn = 1 << iota
 	entryActor
 	entryActorOwn
 	entryActorIsSubject
@@ -364,6 +356,8 @@ const (
 	entrySameWhere
 	entrySameDevice
 	entrySameApp
+	entrySameSession
+	entrySameFlow
 )
 
 // sameDevice compares what is kept of devices.
@@ -382,7 +376,6 @@ func (n *entry) encode(w *ledger.Writer, before *event.Event) {
 			flags |= flag
 		}
 	}
-	set(entryQuiet, n.quiet)
 	set(entrySubjectOwn, e.Subject.Key == e.Key)
 	set(entryActor, !e.Actor.IsZero())
 	set(entryActorIsSubject, e.Actor == e.Subject)
@@ -405,6 +398,9 @@ func (n *entry) encode(w *ledger.Writer, before *event.Event) {
 		set(entrySameWhere, e.Endpoint == b.Endpoint && e.UserAgent == b.UserAgent)
 		set(entrySameDevice, sameDevice(e.Device, b.Device))
 		set(entrySameApp, e.App != nil && b.App != nil && *e.App == *b.App)
+		set(entrySameSession, e.SessionID == b.SessionID)
+		set(entrySameFlow, e.FlowID == b.FlowID)
+		w.Since(b.Time)
 	}
 	w.Uint(flags)
 	w.Text(e.ID)
@@ -420,8 +416,12 @@ func (n *entry) encode(w *ledger.Writer, before *event.Event) {
 	w.Time(e.Observed)
 	w.Text(string(e.Outcome))
 	w.Text(e.Reason)
-	w.Text(e.SessionID)
-	w.Text(e.FlowID)
+	if flags&entrySameSession == 0 {
+		w.Text(e.SessionID)
+	}
+	if flags&entrySameFlow == 0 {
+		w.Text(e.FlowID)
+	}
 	w.Text(string(e.Protocol))
 	if flags&entrySameWho == 0 {
 		encodePrincipal(w, &e.Subject, e.Key)
@@ -531,8 +531,9 @@ func (n *entry) decode(r *ledger.Reader, before *entry, key event.Key) {
 	has := func(flag uint64) bool { return flags&flag != 0 }
 	if before == nil {
 		before = n
+	} else {
+		r.Since(before.event.Time)
 	}
-	n.quiet = has(entryQuiet)
 	e.Schema, e.Key = event.SchemaVersion, key
 	e.ID = r.Text()
 	if has(entrySameOrigin) {
@@ -542,7 +543,13 @@ func (n *entry) decode(r *ledger.Reader, before *entry, key event.Key) {
 	}
 	e.Kind, e.Action, e.Time, e.Observed = event.Kind(r.Text()), r.Text(), r.Time(), r.Time()
 	e.Outcome, e.Reason = event.Outcome(r.Text()), r.Text()
-	e.SessionID, e.FlowID, e.Protocol = r.Text(), r.Text(), event.Protocol(r.Text())
+	if e.SessionID = before.event.SessionID; !has(entrySameSession) {
+		e.SessionID = r.Text()
+	}
+	if e.FlowID = before.event.FlowID; !has(entrySameFlow) {
+		e.FlowID = r.Text()
+	}
+	e.Protocol = event.Protocol(r.Text())
 	if has(entrySameWho) {
 		e.Subject, e.Actor = before.event.Subject, before.event.Actor
 	} else {

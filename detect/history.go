@@ -19,8 +19,10 @@ const stateVersion = 2
 const (
 	// maxCore is what base, window and what is remembered may take encoded.
 	maxCore = 4 << 10
-	// maxWindowBytes is the part of it that the window may take.
-	maxWindowBytes = 2816
+	// minWindow is what the window may take of it however large base is, and
+	// overhead what neither of them takes.
+	minWindow = 1 << 10
+	overhead  = 256
 	// maxRemembered caps the ids of final events that are kept to know a redelivery.
 	maxRemembered = 16
 	// maxBodyBytes caps the encoded alerts that are kept to amend or withdraw them,
@@ -100,8 +102,11 @@ type history struct {
 	rules      uint16
 
 	window []*entry
-	// bytes is not less than what window takes encoded.
-	bytes int
+	// encodedBase is the encoding of base, unless baseChanged; bytes is what window
+	// takes encoded.
+	encodedBase []byte
+	baseChanged bool
+	bytes       int
 	// remembered are hashes of the ids of events that left the window.
 	remembered []uint32
 	emissions  []emission
@@ -127,6 +132,7 @@ func (h *history) empty() {
 	h.space.Reset()
 	h.folded, h.changed, h.rules = false, false, 0
 	h.window, h.bytes = h.window[:0], 0
+	h.baseChanged = true
 	h.remembered, h.floor, h.offset = h.remembered[:0], 0, -1
 	clear(h.emissions)
 	h.emissions = h.emissions[:0]
@@ -152,20 +158,54 @@ func (h *history) find(n *entry) int {
 	return -1
 }
 
-// insert puts n where it belongs and returns whether it is now the last.
-func (h *history) insert(n *entry) bool {
+// room returns how many bytes the window may take.
+func (h *history) room() int { return max(minWindow, maxCore-overhead-len(h.encodedBase)) }
+
+// inOrder reports whether n comes after the window.
+func (h *history) inOrder(n *entry) bool {
+	return len(h.window) == 0 || !n.before(h.window[len(h.window)-1])
+}
+
+// insert puts n where it belongs.
+func (h *history) insert(n *entry, w *ledger.Writer) {
 	i := len(h.window)
 	for i > 0 && n.before(h.window[i-1]) {
 		i--
 	}
+	n.encoded = n.encoded[:0]
 	h.window = slices.Insert(h.window, i, n)
-	h.bytes += n.size
-	return i == len(h.window)-1
+	h.encodeEntry(i, w)
+	h.encodeEntry(i+1, w)
 }
 
-// remove takes the i-th entry out of the window. What it shares with others stays
-// counted.
-func (h *history) remove(i int) { h.window = slices.Delete(h.window, i, i+1) }
+// remove takes the i-th entry out of the window.
+func (h *history) remove(i int, w *ledger.Writer) {
+	h.bytes -= len(h.window[i].encoded)
+	h.window = slices.Delete(h.window, i, i+1)
+	h.encodeEntry(i, w)
+}
+
+// encodeEntry encodes the i-th entry, if there is one, after the one before it.
+func (h *history) encodeEntry(i int, w *ledger.Writer) {
+	if i >= len(h.window) {
+		return
+	}
+	n := h.window[i]
+	var before *event.Event
+	if i > 0 {
+		before = &h.window[i-1].event
+	}
+	w.Reset()
+	n.encode(w, before)
+	h.bytes += len(w.Bytes()) - len(n.encoded)
+	n.encoded = append(n.encoded[:0], w.Bytes()...)
+}
+
+// fold folds n into base.
+func (h *history) fold(n *entry) {
+	h.base.Apply(&n.event)
+	h.baseChanged = true
+}
 
 func (h *history) remember(n *entry) {
 	if len(h.remembered) >= maxRemembered {
@@ -189,32 +229,41 @@ func (h *history) emission(id alert.ID, begin bool) *emission {
 	return &h.emissions[i]
 }
 
-// encode writes h. newest is the time of the newest event of the partition. It
-// returns how much base had to forget for maxCore.
-func (h *history) encode(w *ledger.Writer, newest time.Time) (shed int) {
-	for {
-		w.Reset()
-		w.Byte(stateVersion)
-		w.Int(h.offset)
-		w.Time(newest)
-		h.base.Encode(w)
-		w.Uint(uint64(len(h.window)))
-		h.encodeWindow(w)
-		w.Uint(uint64(len(h.remembered)))
-		for _, hash := range h.remembered {
-			w.Fixed32(hash)
+// encode writes h. newest is the time of the newest event of the partition, cut that
+// before which no record finds its place any more; part is used for base. It returns
+// how much base had to forget for maxCore.
+func (h *history) encode(w, part *ledger.Writer, newest, cut time.Time) (shed int) {
+	rest := h.bytes + overhead
+	if h.baseChanged {
+		h.base.Shrink(cut)
+		for {
+			part.Reset()
+			h.base.Encode(part)
+			over := len(part.Bytes()) + rest - maxCore
+			before := shed
+			for ; over > 0 && h.base.Shed(); over -= 64 {
+				shed++
+			}
+			if shed == before {
+				break
+			}
 		}
-		over := len(w.Bytes()) - maxCore
-		if over <= 0 {
-			break
-		}
-		before := shed
-		for ; over > 0 && h.base.Shed(); over -= 64 {
-			shed++
-		}
-		if shed == before {
-			break // the window alone; its bound is that of maxWindowBytes
-		}
+		h.encodedBase = append(h.encodedBase[:0], part.Bytes()...)
+		h.baseChanged = false
+	}
+	w.Reset()
+	w.Byte(stateVersion)
+	w.Int(h.offset)
+	w.Time(newest)
+	w.Blob(h.encodedBase)
+	w.Uint(uint64(len(h.window)))
+	for _, n := range h.window {
+		w.Bool(n.quiet)
+		w.Blob(n.encoded)
+	}
+	w.Uint(uint64(len(h.remembered)))
+	for _, hash := range h.remembered {
+		w.Fixed32(hash)
 	}
 	w.Uint(h.floor)
 	w.Uint(uint64(len(h.emissions)))
@@ -222,14 +271,6 @@ func (h *history) encode(w *ledger.Writer, newest time.Time) (shed int) {
 		h.emissions[i].encode(w)
 	}
 	return shed
-}
-
-func (h *history) encodeWindow(w *ledger.Writer) {
-	var before *event.Event
-	for _, n := range h.window {
-		n.encode(w, before)
-		before = &n.event
-	}
 }
 
 // The flags of an encoded emission. They are part of the encoding.
@@ -268,10 +309,10 @@ func (j *judgement) encode(w *ledger.Writer) {
 	w.Blob(j.Body)
 }
 
-// decode reads what encode wrote, in the memory that h has. What the caller takes
-// of entries is from free. It returns the time of the newest event of the
+// decode reads what encode wrote, in the memory that h has; part is used for base and
+// entries, which are taken from free. It returns the time of the newest event of the
 // partition. h aliases data.
-func (h *history) decode(r *ledger.Reader, key event.Key, data []byte, free func() *entry) (time.Time, error) {
+func (h *history) decode(r, part *ledger.Reader, key event.Key, data []byte, free func() *entry) (time.Time, error) {
 	h.space.Reset()
 	r.Reset(data, &h.space)
 	h.key = key
@@ -280,16 +321,27 @@ func (h *history) decode(r *ledger.Reader, key event.Key, data []byte, free func
 	}
 	h.offset = r.Int()
 	newest := r.Time()
-	h.base.Decode(r)
-	before := r.Left()
+	base := r.Blob()
+	part.Reset(base, &h.space)
+	h.base.Decode(part)
+	if err := part.End(); err != nil {
+		return time.Time{}, fmt.Errorf("decode ledger: %w", err)
+	}
+	h.encodedBase, h.baseChanged = append(h.encodedBase[:0], base...), false
 	var last *entry
 	for range r.Count() {
 		n := free()
-		n.decode(r, last, key)
 		h.window = append(h.window, n)
+		quiet, encoded := r.Bool(), r.Blob()
+		part.Reset(encoded, &h.space)
+		n.decode(part, last, key)
+		if err := part.End(); err != nil {
+			return time.Time{}, fmt.Errorf("decode event of the window: %w", err)
+		}
+		n.quiet, n.encoded = quiet, append(n.encoded[:0], encoded...)
+		h.bytes += len(encoded)
 		last = n
 	}
-	h.bytes = before - r.Left()
 	for range r.Count() {
 		h.remembered = append(h.remembered, r.Fixed32())
 	}

@@ -54,9 +54,9 @@ type Shard struct {
 	found   []finding
 	placing *entry
 
-	writer  *ledger.Writer
-	measure *ledger.Writer
-	reader  *ledger.Reader
+	writer, partWriter *ledger.Writer
+	reader, partReader *ledger.Reader
+
 	keeper  keeper
 	entries []*entry // unused ones
 	// restored is what Restore read last.
@@ -66,7 +66,7 @@ type Shard struct {
 // NewShard returns an empty shard.
 func NewShard(e *Engine) *Shard {
 	s := &Shard{engine: e, errors: map[string]int{}, store: newStore(), maxHot: maxHot,
-		writer: ledger.NewWriter(), measure: ledger.NewWriter(), reader: ledger.NewReader()}
+		writer: ledger.NewWriter(), partWriter: ledger.NewWriter(), reader: ledger.NewReader(), partReader: ledger.NewReader()}
 	s.keeper.words = s.writer
 	return s
 }
@@ -88,11 +88,8 @@ func (s *Shard) Apply(e *event.Event, offset int64) error {
 		s.engine.metrics.placed[placedApplied].Inc()
 		return nil
 	}
-	switch {
-	case h.rules != s.rules:
+	if h.rules != s.rules {
 		s.fold(h)
-	case !h.folded:
-		s.refold(h)
 	}
 	placement := s.place(h, e)
 	h.offset = offset
@@ -155,7 +152,7 @@ func (s *Shard) save(h *history) {
 	if !h.changed {
 		return
 	}
-	if shed := h.encode(s.writer, s.newest); shed > 0 {
+	if shed := h.encode(s.writer, s.partWriter, s.newest, s.cut(h)); shed > 0 {
 		s.engine.metrics.forgotten.Add(float64(shed))
 	}
 	s.store.put(h.number, h.key, s.writer.Bytes())
@@ -181,7 +178,7 @@ func (s *Shard) load(h *history, n uint32, i int) error {
 		return nil
 	}
 	h.rules = s.store.refs[n].rules
-	if _, err := h.decode(s.reader, name, h.data[len(key):], s.entry); err != nil {
+	if _, err := h.decode(s.reader, s.partReader, name, h.data[len(key):], s.entry); err != nil {
 		return fmt.Errorf("identity %s: %w", name, err) // cannot be: it was read when it came
 	}
 	h.space.Reserve(2 * renewRoom)
@@ -234,7 +231,7 @@ func (s *Shard) place(h *history, e *event.Event) placement {
 	s.keeper.space = &h.space
 	n.take(e, &s.keeper, before)
 	n.event.Key = h.key
-	cut := h.last().Add(-s.engine.config.Lateness)
+	cut := s.cut(h)
 	placed := placedLate
 	if i := h.find(n); i >= 0 {
 		old := h.window[i]
@@ -245,12 +242,13 @@ func (s *Shard) place(h *history, e *event.Event) placement {
 			s.release(n)
 			return placedDuplicate
 		}
-		if old.says(n, s.measure) {
+		if old.says(n, s.writer) {
 			old.event.Observed = n.event.Observed
+			h.encodeEntry(i, s.writer)
 			s.release(n)
 			return placedDuplicate
 		}
-		h.remove(i)
+		h.remove(i, s.writer)
 		defer s.release(old)
 		placed = placedRewritten
 	} else if slices.Contains(h.remembered, uint32(n.hash)) {
@@ -264,17 +262,42 @@ func (s *Shard) place(h *history, e *event.Event) placement {
 		h.remember(n)
 		defer s.release(n)
 		placed = placedTooLate
-	} else if h.insert(n) && placed != placedRewritten {
+	} else if h.inOrder(n) && placed != placedRewritten {
+		if !h.folded {
+			s.advance(h, n.event.Time)
+			s.refold(h)
+		}
+		h.insert(n, s.writer)
 		s.found, s.placing = s.found[:0], n
 		n.quiet = !s.step(&h.head, n)
 		s.settle(h, false)
 		s.finalize(h)
 		return placedInOrder
 	}
+	if placed != placedTooLate {
+		h.insert(n, s.writer)
+	}
 	s.engine.metrics.refolds.Inc()
 	s.placing = n
 	s.fold(h)
 	return placed
+}
+
+// cut returns the time before which a record comes too late for h.
+func (s *Shard) cut(h *history) time.Time { return h.last().Add(-s.engine.config.Lateness) }
+
+// advance does to a history without head what finalize will do when an event of time
+// t is there, as far as no rule has to be asked: what goes into base now need not be
+// folded into head apart from it.
+func (s *Shard) advance(h *history, t time.Time) {
+	cut := t.Add(-s.engine.config.Lateness)
+	for len(h.window) > 0 && h.window[0].quiet && h.window[0].event.Time.Before(cut) {
+		n := h.window[0]
+		h.fold(n)
+		h.remember(n)
+		h.remove(0, s.writer)
+		s.release(n)
+	}
 }
 
 // fold computes head anew and compares what the rules say with what was said.
@@ -308,6 +331,7 @@ func (s *Shard) refold(h *history) {
 func (s *Shard) rebase(h *history, n *entry, fresh bool) {
 	s.found = s.found[:0]
 	s.step(&h.base, n)
+	h.baseChanged = true
 	for i := range s.found {
 		f := &s.found[i]
 		if m := h.emission(f.id, fresh && !f.Withdrawn); m != nil {
@@ -323,18 +347,11 @@ func (s *Shard) rebase(h *history, n *entry, fresh bool) {
 // finalize moves what is older than the lateness from the window into base, and
 // forgets what cannot change any more.
 func (s *Shard) finalize(h *history) {
-	cut := h.last().Add(-s.engine.config.Lateness)
-	most := s.engine.config.WindowEvents
-	if h.bytes > maxWindowBytes {
-		if size := s.size(h); size > maxWindowBytes {
-			// It is made smaller by a quarter more: measuring takes time.
-			most = min(most, len(h.window)*maxWindowBytes/size*3/4)
-		}
-	}
+	cut := s.cut(h)
 	for len(h.window) > 0 {
 		n := h.window[0]
 		final := n.event.Time.Before(cut)
-		if !final && len(h.window) <= most {
+		if !final && len(h.window) <= s.engine.config.WindowEvents && h.bytes <= h.room() {
 			break
 		}
 		if !final {
@@ -342,23 +359,15 @@ func (s *Shard) finalize(h *history) {
 		}
 		if n.quiet {
 			// No rule had anything to say of it, nor will it now.
-			h.base.Apply(&n.event)
+			h.fold(n)
 		} else {
 			s.rebase(h, n, false)
 		}
 		h.remember(n)
-		h.remove(0)
+		h.remove(0, s.writer)
 		s.release(n)
 	}
 	s.forget(h, cut.Add(-ledger.AttemptSpan))
-}
-
-// size measures the window.
-func (s *Shard) size(h *history) int {
-	s.measure.Reset()
-	h.encodeWindow(s.measure)
-	h.bytes = len(s.measure.Bytes())
-	return h.bytes
 }
 
 // forget drops the bodies of findings from before since that base agrees with: a
@@ -612,11 +621,11 @@ func (s *Shard) Restore(key event.Key, data []byte) error {
 	var newest time.Time
 	var err error
 	if isV1(data) {
-		newest, err = h.decodeV1(key, data)
-		h.encode(s.writer, newest)
+		newest, err = h.decodeV1(key, data, s.writer)
+		h.encode(s.writer, s.partWriter, newest, s.cut(h))
 		data = s.writer.Bytes()
 	} else {
-		newest, err = h.decode(s.reader, key, data, s.entry)
+		newest, err = h.decode(s.reader, s.partReader, key, data, s.entry)
 	}
 	if err != nil {
 		return fmt.Errorf("identity %s: %w", key, err)

@@ -96,7 +96,7 @@ func (l *Ledger) attempt(e *event.Event) *Attempt {
 			id = l.attemptID(e.Source, e.FlowID, e.Time, true)
 		}
 	}
-	l.shrink(e.Time)
+	l.Shrink(e.Time.Add(-AttemptSpan)) // some of what comes too late still finds its place
 	if len(l.Attempts) >= maxAttempts {
 		l.dropAttempt(l.dispensable())
 	}
@@ -138,17 +138,17 @@ func (l *Ledger) found(anchor string) bool {
 // digest is short and not 0.
 func digest(flow string) uint32 { return uint32(hashText(flow)>>32) | 1 }
 
-// shrink forgets of older sign-ins what nothing asks for any more. One that let the
-// person in is left with when it did, how, and on what device, when no record can
-// join it that is not too late: maxPast of those are kept. The failed ones and those
-// that may be evidence go after DetailSpan, and so do the records behind other
-// things.
-func (l *Ledger) shrink(now time.Time) {
+// Shrink forgets of older sign-ins what nothing asks for any more, if no event from
+// before now comes that is not too late. One that let the person in is left with
+// when it did, how, and on what device, when no record can join it: maxPast of those
+// are kept. The failed ones and those that may be evidence go after DetailSpan, and
+// so do the records behind other things.
+func (l *Ledger) Shrink(now time.Time) {
 	past := 0
 	for i := len(l.Attempts) - 1; i >= 0; i-- {
 		a := &l.Attempts[i]
 		age := now.Sub(a.Last)
-		if a.ID != "" && !a.Succeeded.IsZero() && (age > DetailSpan || age > 2*AttemptSpan && !l.isEvidence(a)) {
+		if a.ID != "" && !a.Succeeded.IsZero() && (age > DetailSpan || now.Sub(a.First) > AttemptSpan && !l.isEvidence(a)) {
 			l.reduce(a)
 		}
 		if a.ID == "" {

@@ -77,6 +77,17 @@ func (w *Writer) Reset() {
 	}
 }
 
+// Since makes t the time that the next one is told by its distance from.
+func (w *Writer) Since(t time.Time) { w.last = since(t) }
+
+// since is t in nanoseconds, 0 for one that is not told by its distance.
+func since(t time.Time) int64 {
+	if sec := t.Unix(); sec < 0 || sec > maxSeconds {
+		return 0
+	}
+	return t.UnixNano()
+}
+
 // Bytes returns what was written; it is good until Reset.
 func (w *Writer) Bytes() []byte { return w.buf }
 
@@ -310,6 +321,9 @@ func (r *Reader) Reset(data []byte, space *Texts) {
 	r.data, r.texts, r.last, r.space, r.bad = data, r.texts[:0], 0, space, false
 }
 
+// Since is Writer.Since.
+func (r *Reader) Since(t time.Time) { r.last = since(t) }
+
 // Err reports whether something could not be read.
 func (r *Reader) Err() error {
 	if r.bad {
@@ -526,5 +540,11 @@ func vocabulary() []string {
 		"user.session.start", "user.authentication.auth_via_mfa", "user.authentication.sso", "user.authentication.verify",
 		"policy.evaluate_sign_on", "user.session.end", "user.session.access_admin_app", "user.mfa.factor.activate",
 		"Sign-in activity", "NL", "DE", "US", "GB", "FR",
+		"user.account.update_password", "user.account.reset_password", "user.mfa.factor.deactivate", "user.mfa.factor.update",
+		"user.mfa.factor.reset_all", "user.mfa.okta_verify", "user.mfa.attempt_bypass", "user.authentication.auth_via_IDP",
+		"user.authentication.auth_via_social", "user.session.clear", "app.oauth2.as.consent.grant", "app.oauth2.token.grant",
+		"group.user_membership.add", "group.user_membership.remove", "user.account.privilege.grant", "user.account.privilege.revoke",
+		"device.enrollment.create", "Consent to application", "User registered security info", "User deleted security info",
+		"Reset user password", "Change user password", "Update user", "Add member to role",
 	}
 }

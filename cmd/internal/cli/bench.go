@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"runtime/metrics"
 	"strconv"
 	"strings"
@@ -18,11 +19,13 @@ import (
 	"stepdown/ingest/event"
 )
 
-// benchBatch is how many records are handled between two flushes of states, and
-// how many are made while the clock stands.
+// benchBatch is how many records are handled between two flushes of states,
+// benchChunk how many are made while the clock stands, and benchWarm how many times
+// that are handled before it runs.
 const (
 	benchBatch = 1_000
-	benchChunk = 10_000
+	benchChunk = 2_000
+	benchWarm  = 25
 )
 
 // benchReport is what `stepdown bench detect` has measured.
@@ -131,7 +134,7 @@ func benchDetect(ctx context.Context, identities, ruleCount int, length time.Dur
 	}
 	// One core: the collector's share is part of what is measured.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	runtime.GC()
+	debug.FreeOSMemory() // what the simulation took
 	r := &benchReport{Identities: identities, Rules: ruleCount, RuleSet: ruleSet, Traffic: benchTraffic, Processors: runtime.GOMAXPROCS(0)}
 	shard := detect.NewShard(engine)
 	defer shard.Close()
@@ -146,7 +149,7 @@ func benchDetect(ctx context.Context, identities, ruleCount int, length time.Dur
 	var used benchUse
 	var bytes, states int64
 	offset := int64(1) << 40 // behind those of the states
-	for warm := true; spent < length; {
+	for warm := benchWarm; spent < length; warm-- {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -173,8 +176,8 @@ func benchDetect(ctx context.Context, identities, ruleCount int, length time.Dur
 				states += int64(len(state.Data))
 			}
 		}
-		if warm {
-			warm, bytes, states, r.Alerts = false, 0, 0, 0
+		if warm > 0 {
+			bytes, states, r.Alerts = 0, 0, 0
 			continue
 		}
 		spent += time.Since(began)

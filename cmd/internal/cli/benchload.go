@@ -284,7 +284,7 @@ func lived(engine *detect.Engine, key event.Key, episodes [][]event.Event, every
 	}
 	shard.Drain()
 	for state, err := range shard.Dirty() {
-		return benchState{state.Data, places(state.Data, benchDigits)}, err
+		return benchState{bytes.Clone(state.Data), places(state.Data, benchDigits)}, err
 	}
 	return benchState{}, errors.New("a template has no life")
 }
