@@ -16,14 +16,12 @@ type raw struct {
 	ID           lenient.Text `json:"id"`
 	Timestamp    lenient.Text `json:"timestamp"`
 	EventType    lenient.Text `json:"event_type"`
-	Service      lenient.Text `json:"service"`
 	Organization lenient.Text `json:"organization"`
 
 	Success         lenient.Truth `json:"success"`
 	SSOTokenSuccess lenient.Truth `json:"sso_token_success"`
 	ErrorMessage    lenient.Text  `json:"error_message"`
 	ErrorCode       lenient.Text  `json:"error_code"`
-	Message         lenient.Text  `json:"message"`
 
 	InitiatedBy initiator    `json:"initiated_by"`
 	Resource    resource     `json:"resource"`
@@ -41,7 +39,6 @@ type raw struct {
 	} `json:"mfa_meta"`
 	AuthContext authContext  `json:"auth_context"`
 	AuthMeta    authContext  `json:"auth_meta"`
-	AuthMethod  lenient.Text `json:"auth_method"`
 	AuthType    lenient.Text `json:"auth_type"`
 	EAPType     lenient.Text `json:"eap_type"`
 	Application application  `json:"application"`
@@ -76,7 +73,7 @@ type place struct {
 }
 
 // agent is an object in most services, and the text itself in some.
-type agent struct{ Raw, Name, OS, Device lenient.Text }
+type agent struct{ Raw, Name, OS lenient.Text }
 
 // UnmarshalJSON never fails.
 func (a *agent) UnmarshalJSON(b []byte) error {
@@ -88,10 +85,9 @@ func (a *agent) UnmarshalJSON(b []byte) error {
 		Name   lenient.Text `json:"name"`
 		OS     lenient.Text `json:"os"`
 		OSName lenient.Text `json:"os_name"`
-		Device lenient.Text `json:"device"`
 	}
 	if json.Unmarshal(b, &object) == nil {
-		a.Name, a.Device = object.Name, object.Device
+		a.Name = object.Name
 		a.OS = lenient.Text(lenient.First(string(object.OSName), string(object.OS)))
 	}
 	return nil

@@ -42,9 +42,6 @@ func (normalizer) Normalize(r ingest.Record) ([]event.Event, error) {
 	in := &b.in
 	b.e.Tenant = lenient.First(r.Tenant, lenient.Known(string(in.AccountID)))
 	b.e.Action = strconv.FormatInt(in.EventTypeID.N, 10)
-	if in.Added.Type != nil && in.Added.Type.Name != "" {
-		b.e.Action += " " + in.Added.Type.Name
-	}
 	b.e.Outcome = event.Success
 	b.e.Reason = lenient.First(lenient.Known(string(in.ErrorDescription)), lenient.Known(string(in.CustomMessage)))
 	b.e.Subject, b.e.Actor = in.principals()

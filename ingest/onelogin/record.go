@@ -46,9 +46,7 @@ type raw struct {
 
 	PolicyID      lenient.Text `json:"policy_id"`
 	PolicyName    lenient.Text `json:"policy_name"`
-	PolicyType    lenient.Text `json:"policy_type"`
 	PrivilegeName lenient.Text `json:"privilege_name"`
-	RoleID        lenient.Text `json:"role_id"`
 	RoleName      lenient.Text `json:"role_name"`
 
 	CustomMessage    lenient.Text `json:"custom_message"`
