@@ -39,7 +39,7 @@ func (c *Config) References() []Reference {
 
 // walk visits every value of v that has no keys or items of its own.
 func walk(v reflect.Value, path string, visit func(path string, v reflect.Value)) {
-	if o, ok := v.Interface().(optional); ok {
+	if o, ok := reflect.TypeAssert[optional](v); ok {
 		if !o.isSet() {
 			return
 		}
@@ -68,7 +68,7 @@ func (c *Config) Differences(other *Config) []string {
 }
 
 func differences(a, b reflect.Value, path string) []string {
-	if o, ok := a.Interface().(optional); ok {
+	if o, ok := reflect.TypeAssert[optional](a); ok {
 		switch on := o.isSet(); {
 		case on != b.Interface().(optional).isSet():
 			return []string{path}
