@@ -17,7 +17,6 @@ import (
 
 	"stepdown/cmd/internal/config"
 	"stepdown/ingest"
-	"stepdown/ingest/entra"
 	"stepdown/ingest/event"
 	"stepdown/ingest/file"
 	"stepdown/ingest/stream"
@@ -26,7 +25,7 @@ import (
 
 // Normalizers are the providers that this build reads, by source.
 func Normalizers() map[event.Source]ingest.Normalizer {
-	all := map[event.Source]ingest.Normalizer{"entra": entra.New()}
+	all := map[event.Source]ingest.Normalizer{}
 	for _, p := range config.Providers() {
 		all[p.Source] = p.Normalizer
 	}
