@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"stepdown/detect/ledger"
 	"stepdown/ingest"
 	"stepdown/ingest/event"
 	"stepdown/ingest/ingesttest"
@@ -483,6 +484,41 @@ func BenchmarkNormalize(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				_, _ = n.Normalize(r)
+			}
+		})
+	}
+}
+
+// TestOneSignIn: the records of one sign-in are one attempt, whose strength is what
+// all of them say together.
+func TestOneSignIn(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		records [][2]string
+		best    event.Method
+		untold  bool
+	}{
+		{"a second factor that is not named", [][2]string{{"signin", "password and a second factor that is not named"}}, event.MethodPassword, true},
+		{"a second factor by text message", [][2]string{{"guardian", "text message sent"}, {"guardian", "succeeded by sms"}, {"signin", "password and a second factor that is not named"}}, event.MethodSMS, true},
+		{"the second factor comes late", [][2]string{{"signin", "password and a second factor that is not named"}, {"guardian", "succeeded by webauthn-roaming"}}, event.MethodSecurityKey, true},
+		{"the browser is remembered", [][2]string{{"guardian", "browser remembered"}, {"signin", "password and a second factor that is not named"}}, event.MethodPassword, true},
+		{"a password alone", [][2]string{{"signin", "password only, from a stream"}}, event.MethodPassword, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var l ledger.Ledger
+			var a *ledger.Attempt
+			for _, r := range tc.records {
+				events, err := New().Normalize(fixtureRecord(t, r[0], r[1]))
+				if err != nil {
+					t.Fatal(err)
+				}
+				a = l.Apply(&events[0])
+			}
+			untold := a.Inherited || a.Opaque || slices.ContainsFunc(a.Steps, func(s ledger.Step) bool {
+				return s.Result == event.Verified && s.Method.Class() == event.ClassUnknown
+			})
+			if len(l.Attempts) != 1 || a.Succeeded.IsZero() || a.Best() != tc.best || untold != tc.untold {
+				t.Errorf("%d attempts, the last %+v by %s, untold %t; want one by %s, untold %t", len(l.Attempts), a, a.Best(), untold, tc.best, tc.untold)
 			}
 		})
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"stepdown/detect/ledger"
 	"stepdown/ingest"
 	"stepdown/ingest/event"
 	"stepdown/ingest/ingesttest"
@@ -332,5 +333,50 @@ func BenchmarkNormalize(b *testing.B) {
 				_, _ = n.Normalize(r)
 			}
 		})
+	}
+}
+
+// TestOneSignIn: the steps and the session that ends them are one attempt, though
+// nothing but person, address and time ties them together.
+func TestOneSignIn(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		records []string
+		best    event.Method
+		untold  bool
+	}{
+		{"password", []string{"steps: password succeeded", "sessions: session by password"}, event.MethodPassword, false},
+		{"password and a second factor", []string{"steps: password succeeded", "steps: mfa succeeded", "sessions: session by password"}, event.MethodPassword, true},
+		{"the second factor comes late", []string{"sessions: session by password", "steps: mfa succeeded"}, event.MethodPassword, true},
+		{"passkey", []string{"steps: passkey succeeded", "sessions: session by passkey"}, event.MethodPasskey, false},
+		{"code by e-mail", []string{"steps: magic_auth succeeded", "sessions: session by magic_code"}, event.MethodEmailCode, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var l ledger.Ledger
+			var a *ledger.Attempt
+			for _, r := range tc.records {
+				file, name, _ := strings.Cut(r, ": ")
+				events, err := New().Normalize(fixtureRecord(t, file, name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				a = l.Apply(&events[0])
+			}
+			untold := slices.ContainsFunc(a.Steps, func(s ledger.Step) bool {
+				return s.Result == event.Verified && s.Method.Class() == event.ClassUnknown
+			})
+			if len(l.Attempts) != 1 || a.Succeeded.IsZero() || a.Session != "session_01EXAMPLE" || a.Best() != tc.best || untold != tc.untold {
+				t.Errorf("%d attempts, the last %+v by %s, untold %t; want one by %s, untold %t", len(l.Attempts), a, a.Best(), untold, tc.best, tc.untold)
+			}
+		})
+	}
+	// A password that was right while the second factor is due lets nobody in.
+	var l ledger.Ledger
+	events, err := New().Normalize(fixtureRecord(t, "steps", "password succeeded"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := l.Apply(&events[0]); !a.Succeeded.IsZero() {
+		t.Error("a right password alone is a sign-in")
 	}
 }
