@@ -32,7 +32,10 @@
 // Actions on a phone, token or credential that name no person belong to nobody.
 //
 // Telephony rows name no person, only a number: they are skipped, and that log is
-// not read unless it is asked for.
+// not read unless it is asked for. Offline enrolment and Trust Monitor are not read.
+//
+// Rows are held back for two minutes by Duo and read again for a quarter of an hour.
+// A snapshot is complete where the bypass codes could be read too.
 //
 // Verified against Duo's documents: endpoints, cursors, units of time, signature, the
 // two minutes of delay, factors and reasons of the authentication log but those

@@ -117,7 +117,7 @@ func handler(log func() []json.RawMessage, now func() time.Time) http.Handler {
 		case "/admin/v2/logs/authentication", "/admin/v2/logs/activity":
 			since, err1 := strconv.ParseInt(q.Get("mintime"), 10, 64)
 			until, err2 := strconv.ParseInt(q.Get("maxtime"), 10, 64)
-			if err1 != nil || err2 != nil || since < 1e12 || until < since || q.Get("sort") != "ts:asc" || q.Get("limit") != "1000" {
+			if err1 != nil || err2 != nil || since < 1e12 || until < since || until > now().Add(-delay).UnixMilli() || q.Get("sort") != "ts:asc" || q.Get("limit") != "1000" {
 				fail(w, http.StatusBadRequest, 40002)
 				return
 			}

@@ -28,7 +28,8 @@ type Config struct {
 	Customer string `yaml:"customer"`
 	// Tenant names the Workspace in events; the domain of Subject where it is empty.
 	Tenant string `yaml:"tenant,omitempty"`
-	// Logs are those that are read.
+	// Logs are those that are read. The largest is token, which has every call of an
+	// API beside the consents.
 	Logs []string `yaml:"logs"`
 	// Lag is how late records of login, token and saml may be shown: so far back
 	// those logs are read each time. The others come within minutes.

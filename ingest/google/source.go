@@ -69,10 +69,15 @@ const (
 	// step is how much of a history one window takes: within one the order is
 	// reversed.
 	step = time.Hour
+	// history is how long Google keeps the logs.
+	history = 180 * 24 * time.Hour
 )
 
 func (a *api) log(name string, lag time.Duration, s poll.Schedule) ingest.Source {
 	start := s.Start(a.rt).UTC()
+	if oldest := a.rt.Now().UTC().Add(-history); start.Before(oldest) {
+		start = oldest
+	}
 	return poll.Source(poll.Log[cursor]{
 		Runtime: a.rt, Interval: s.Interval, Start: cursor{Settled: start, Read: start}, Overlap: lag + step, When: when,
 		Fetch: func(ctx context.Context, at cursor) (poll.Page[cursor], error) { return a.fetch(ctx, name, lag, at) },

@@ -28,6 +28,7 @@ import (
 	"stepdown/ingest/event"
 	"stepdown/ingest/ingesttest"
 	"stepdown/ingest/poll"
+	"stepdown/ingest/rest"
 	"stepdown/ingest/secret"
 )
 
@@ -399,5 +400,26 @@ func TestABadKeyIsACredentialErrorThatRepeatsNothing(t *testing.T) {
 				t.Errorf("error %v, want a credential error that repeats nothing of the key", err)
 			}
 		})
+	}
+}
+
+func TestAHistoryBeginsWhereGoogleKeepsIt(t *testing.T) {
+	a := &api{rt: ingest.Runtime{Now: func() time.Time { return start }, Since: start.AddDate(-2, 0, 0)}}
+	requested := make(chan string, 1)
+	a.rt.HTTP = roundTrip(func(r *http.Request) (*http.Response, error) {
+		requested <- r.URL.Query().Get("startTime")
+		w := httptest.NewRecorder()
+		_, _ = w.WriteString(`{}`)
+		return w.Result(), nil
+	})
+	var err error
+	if a.client, err = rest.New(rest.DefaultBudget(60), rest.Options{Base: "https://admin.example.com"}, a.rt); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.log(streamLogin, defaultLag, poll.DefaultSchedule(time.Minute)).Poll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := <-requested, start.Add(-history).Format(time.RFC3339Nano); got != want {
+		t.Errorf("the first window begins at %s, want %s", got, want)
 	}
 }
