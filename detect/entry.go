@@ -19,6 +19,8 @@ const (
 	maxText = 96
 	// maxID is the longest id of a record, key or tenant.
 	maxID = 160
+	// maxFingerprint is the longest digest of a browser: half of a SHA-256 is as good.
+	maxFingerprint = 32
 	// maxList is the longest list, of scopes and roles for example.
 	maxList = 64
 )
@@ -247,7 +249,11 @@ func (k *keeper) device(n *entry, d, before *event.Device) {
 	}
 	n.device = event.Device{ID: k.text(d.ID, before.ID, maxText), Name: k.text(d.Name, before.Name, maxText),
 		OS: k.text(d.OS, before.OS, maxText), Managed: n.bool(d.Managed), Compliant: n.bool(d.Compliant), Registered: n.bool(d.Registered),
-		TrustType: k.text(d.TrustType, before.TrustType, maxText), Fingerprint: k.text(d.Fingerprint, before.Fingerprint, maxText)}
+		TrustType: k.text(d.TrustType, before.TrustType, maxText)}
+	if d.ID == "" {
+		// It stands in for the id where there is none.
+		n.device.Fingerprint = k.text(d.Fingerprint, before.Fingerprint, maxFingerprint)
+	}
 }
 
 func (k *keeper) app(into, a, before *event.App) {
@@ -325,7 +331,7 @@ func (n *entry) says(o *entry, w *ledger.Writer) bool {
 		c := entry{event: n.event}
 		c.event.Observed = c.event.Time
 		w.Reset()
-		c.encode(w, nil)
+		c.encode(w, nil, &ledger.Ledger{})
 		return w.Bytes()
 	}
 	first := bytes.Clone(encoded(n))
@@ -358,6 +364,8 @@ const (
 	entrySameApp
 	entrySameSession
 	entrySameFlow
+	// entryNamed: the subject has the name that base knows.
+	entryNamed
 )
 
 // sameDevice compares what is kept of devices.
@@ -367,8 +375,8 @@ func sameDevice(a, b *event.Device) bool {
 }
 
 // encode writes n, that comes after before, which may be nil. Its key is that of
-// the history.
-func (n *entry) encode(w *ledger.Writer, before *event.Event) {
+// the history, and its name mostly that in base.
+func (n *entry) encode(w *ledger.Writer, before *event.Event, base *ledger.Ledger) {
 	e := &n.event
 	var flags uint64
 	set := func(flag uint64, b bool) {
@@ -401,6 +409,9 @@ func (n *entry) encode(w *ledger.Writer, before *event.Event) {
 		set(entrySameSession, e.SessionID == b.SessionID)
 		set(entrySameFlow, e.FlowID == b.FlowID)
 		w.Since(b.Time)
+	} else {
+		w.Since(base.Last)
+		set(entryNamed, base.Name != "" && e.Subject.Name == base.Name && e.Subject.DisplayName == base.DisplayName)
 	}
 	w.Uint(flags)
 	w.Text(e.ID)
@@ -424,9 +435,9 @@ func (n *entry) encode(w *ledger.Writer, before *event.Event) {
 	}
 	w.Text(string(e.Protocol))
 	if flags&entrySameWho == 0 {
-		encodePrincipal(w, &e.Subject, e.Key)
+		encodePrincipal(w, &e.Subject, e.Key, flags&entryNamed == 0)
 		if flags&entryActor != 0 && flags&entryActorIsSubject == 0 {
-			encodePrincipal(w, &e.Actor, e.Key)
+			encodePrincipal(w, &e.Actor, e.Key, true)
 		}
 	}
 	if flags&entrySameWhere == 0 {
@@ -522,15 +533,16 @@ func (n *entry) encodeParts(w *ledger.Writer) {
 	}
 }
 
-// decode reads what encode wrote; before is the entry before it, nil for none, and
-// key that of the history.
-func (n *entry) decode(r *ledger.Reader, before *entry, key event.Key) {
+// decode reads what encode wrote; before is the entry before it, nil for none, key
+// and base those of the history.
+func (n *entry) decode(r *ledger.Reader, before *entry, key event.Key, base *ledger.Ledger) {
 	n.reset()
 	e := &n.event
 	flags := r.Uint()
 	has := func(flag uint64) bool { return flags&flag != 0 }
 	if before == nil {
 		before = n
+		r.Since(base.Last)
 	} else {
 		r.Since(before.event.Time)
 	}
@@ -553,12 +565,16 @@ func (n *entry) decode(r *ledger.Reader, before *entry, key event.Key) {
 	if has(entrySameWho) {
 		e.Subject, e.Actor = before.event.Subject, before.event.Actor
 	} else {
-		e.Subject = decodePrincipal(r, key, has(entrySubjectOwn))
+		named := base
+		if !has(entryNamed) {
+			named = nil
+		}
+		e.Subject = decodePrincipal(r, key, has(entrySubjectOwn), named)
 		switch {
 		case has(entryActorIsSubject):
 			e.Actor = e.Subject
 		case has(entryActor):
-			e.Actor = decodePrincipal(r, key, has(entryActorOwn))
+			e.Actor = decodePrincipal(r, key, has(entryActorOwn), nil)
 		}
 	}
 	if has(entrySameWhere) {
@@ -722,18 +738,26 @@ func decodeTexts(r *ledger.Reader, into []string) []string {
 	return into
 }
 
-func encodePrincipal(w *ledger.Writer, p *event.Principal, own event.Key) {
+func encodePrincipal(w *ledger.Writer, p *event.Principal, own event.Key, named bool) {
 	w.Text(p.ID)
-	w.Text(p.Name)
-	w.Text(p.DisplayName)
+	if named {
+		w.Text(p.Name)
+		w.Text(p.DisplayName)
+	}
 	w.Text(p.Type)
 	if p.Key != own {
 		w.Text(string(p.Key))
 	}
 }
 
-func decodePrincipal(r *ledger.Reader, key event.Key, own bool) event.Principal {
-	p := event.Principal{ID: r.Text(), Name: r.Text(), DisplayName: r.Text(), Type: r.Text(), Key: key}
+func decodePrincipal(r *ledger.Reader, key event.Key, own bool, base *ledger.Ledger) event.Principal {
+	p := event.Principal{ID: r.Text(), Key: key}
+	if base != nil {
+		p.Name, p.DisplayName = base.Name, base.DisplayName
+	} else {
+		p.Name, p.DisplayName = r.Text(), r.Text()
+	}
+	p.Type = r.Text()
 	if !own {
 		p.Key = event.Key(r.Text())
 	}

@@ -196,7 +196,7 @@ func (h *history) encodeEntry(i int, w *ledger.Writer) {
 		before = &h.window[i-1].event
 	}
 	w.Reset()
-	n.encode(w, before)
+	n.encode(w, before, &h.base)
 	h.bytes += len(w.Bytes()) - len(n.encoded)
 	n.encoded = append(n.encoded[:0], w.Bytes()...)
 }
@@ -250,6 +250,7 @@ func (h *history) encode(w, part *ledger.Writer, newest, cut time.Time) (shed in
 		}
 		h.encodedBase = append(h.encodedBase[:0], part.Bytes()...)
 		h.baseChanged = false
+		h.encodeEntry(0, part) // it leaves out what base has
 	}
 	w.Reset()
 	w.Byte(stateVersion)
@@ -334,7 +335,7 @@ func (h *history) decode(r, part *ledger.Reader, key event.Key, data []byte, fre
 		h.window = append(h.window, n)
 		quiet, encoded := r.Bool(), r.Blob()
 		part.Reset(encoded, &h.space)
-		n.decode(part, last, key)
+		n.decode(part, last, key, &h.base)
 		if err := part.End(); err != nil {
 			return time.Time{}, fmt.Errorf("decode event of the window: %w", err)
 		}

@@ -85,7 +85,7 @@ func TestTrim(t *testing.T) {
 			t.Fatal("trimming changed the caller's event", err)
 		}
 		w := ledger.NewWriter()
-		n.encode(w, nil)
+		n.encode(w, nil, &ledger.Ledger{})
 		if size := len(w.Bytes()); size > 40<<10 {
 			t.Fatalf("one event takes %d bytes", size)
 		}
@@ -96,7 +96,7 @@ func TestTrim(t *testing.T) {
 		r := ledger.NewReader()
 		r.Reset(w.Bytes(), nil)
 		decoded := &entry{}
-		decoded.decode(r, nil, n.event.Key)
+		decoded.decode(r, nil, n.event.Key, &ledger.Ledger{})
 		if err := r.End(); err != nil {
 			t.Fatal(err)
 		}

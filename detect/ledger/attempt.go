@@ -69,6 +69,7 @@ func (a *Attempt) proved() bool { return !a.Succeeded.IsZero() && a.Best() != ""
 
 // attempt finds the attempt of e or begins one.
 func (l *Ledger) attempt(e *event.Event) *Attempt {
+	flow := digest(e.FlowID)
 	for i := len(l.Attempts) - 1; i >= 0; i-- {
 		a := &l.Attempts[i]
 		if a.Source != e.Source || e.Time.Sub(a.First) > AttemptSpan {
@@ -76,7 +77,7 @@ func (l *Ledger) attempt(e *event.Event) *Attempt {
 		}
 		if a.ID == "" {
 			// A record that comes far too late.
-			if e.FlowID != "" && a.Digest == digest(e.FlowID) && a.First.Sub(e.Time) <= AttemptSpan {
+			if e.FlowID != "" && a.Digest == flow && a.First.Sub(e.Time) <= AttemptSpan {
 				a.ID, a.Flow, a.Digest = l.attemptID(e.Source, e.FlowID, a.First, a.Again), e.FlowID, 0
 				return a
 			}
@@ -92,11 +93,13 @@ func (l *Ledger) attempt(e *event.Event) *Attempt {
 		id = l.attemptID(e.Source, e.FlowID, e.Time, false)
 		// Where the flow id is used again, what was said of its first use is not of
 		// this.
-		if again = l.taken(e.Source, id, e.FlowID); again {
+		if again = l.taken(e.Source, id, flow); again {
 			id = l.attemptID(e.Source, e.FlowID, e.Time, true)
 		}
 	}
-	l.Shrink(e.Time.Add(-AttemptSpan)) // some of what comes too late still finds its place
+	if l.tidy || len(l.Attempts) >= maxAttempts {
+		l.Shrink(e.Time.Add(-AttemptSpan)) // some of what comes too late still finds its place
+	}
 	if len(l.Attempts) >= maxAttempts {
 		l.dropAttempt(l.dispensable())
 	}
@@ -115,10 +118,10 @@ func (l *Ledger) attemptID(source event.Source, flow string, first time.Time, ag
 }
 
 // taken reports whether an earlier sign-in, or what was said of one, has the id.
-func (l *Ledger) taken(source event.Source, id, flow string) bool {
+func (l *Ledger) taken(source event.Source, id string, flow uint32) bool {
 	for i := range l.Attempts {
 		a := &l.Attempts[i]
-		if a.ID == id || a.ID == "" && a.Source == source && a.Digest == digest(flow) {
+		if a.ID == id || a.ID == "" && a.Source == source && a.Digest == flow {
 			return true
 		}
 	}

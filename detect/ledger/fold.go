@@ -18,6 +18,8 @@ func (l *Ledger) Apply(e *event.Event) *Attempt {
 	if l.First.IsZero() || e.Time.Before(l.First) {
 		l.First = e.Time
 	}
+	// Old things are looked for now and then.
+	l.tidy = e.Time.Unix()/tidySeconds != l.Last.Unix()/tidySeconds
 	if !e.Time.Before(l.Last) {
 		l.Last = e.Time
 		l.describe(e)

@@ -17,7 +17,7 @@ const (
 	maxRefs           = 8
 	maxRecoveries     = 16
 	maxConsents       = 24
-	maxSessions       = 8
+	maxSessions       = 6
 	maxPast           = 6
 	maxPrompts        = 32
 	maxRoles          = 32
@@ -39,6 +39,8 @@ const (
 	// long a session that nobody uses.
 	removedKeep = 180 * 24 * time.Hour
 	idleKeep    = 30 * 24 * time.Hour
+	// tidySeconds is how often old things are looked for.
+	tidySeconds = 600
 	// recoveryKeep is how long a recovery is remembered.
 	recoveryKeep = 30 * 24 * time.Hour
 	// DetailSpan is how long the records behind an attempt or enrolment are kept.
@@ -82,6 +84,8 @@ type Ledger struct {
 
 	// texts is where texts that are made here are kept.
 	texts *Texts
+	// tidy: the event that is folded is the first in a while.
+	tidy bool
 }
 
 // Keep sets where the ledger keeps the texts that it makes; those of events are
