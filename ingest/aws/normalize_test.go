@@ -135,7 +135,6 @@ func shapes(tb testing.TB) []ingest.Record {
 		fixtureRecord(tb, "signin", "console, password and security key or passkey"),
 		fixtureRecord(tb, "identitycenter", "signed in, password and passkey"),
 		fixtureRecord(tb, "identitycenter", "mfa switched off"),
-		fixtureRecord(tb, "iam", "app enabled for another by the help desk"),
 		fixtureRecord(tb, "iam", "session with a code of an app"),
 	}
 }
