@@ -23,6 +23,7 @@ import (
 	"stepdown/detect"
 	"stepdown/detect/rule"
 	"stepdown/ingest"
+	"stepdown/ingest/geo"
 	"stepdown/ingest/identity"
 	"stepdown/ingest/stream"
 	"stepdown/ingest/stream/embedded"
@@ -108,6 +109,7 @@ type App struct {
 	now     func() time.Time
 
 	resolver *identity.Resolver
+	places   *geo.Databases
 	engine   *detect.Engine
 	client   *stream.Client
 	broker   string
@@ -142,6 +144,10 @@ func New(cfg *config.Config, opts Options) (*App, error) {
 		if a.resolver, err = identity.New(cfg.Identity); err != nil {
 			return nil, fmt.Errorf("identity: %w", err)
 		}
+		if a.places, err = geo.Open(cfg.Geo, a.log); err != nil {
+			return nil, fmt.Errorf("geo: %w", err)
+		}
+		a.onClose("address databases", func(context.Context) error { return a.places.Close() })
 	}
 	if opts.Roles.Detect {
 		set, err := LoadRules(cfg.Rules)

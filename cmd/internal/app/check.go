@@ -3,6 +3,8 @@ package app
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +13,7 @@ import (
 	"stepdown/cmd/internal/config"
 	"stepdown/detect/rule/yamlpos"
 	"stepdown/ingest/event"
+	"stepdown/ingest/geo"
 	"stepdown/ingest/identity"
 	"stepdown/sinks/clickhouse/engine"
 )
@@ -46,6 +49,7 @@ func (r Roles) Look(cfg *config.Config) (wrong, doubtful []error) {
 			_, err := identity.New(cfg.Identity)
 			wrong = append(wrong, at("identity.directory", err)...)
 		}
+		wrong = append(wrong, lookAtPlaces(cfg.Geo)...)
 	}
 	if r.Detect {
 		_, err := loadRules(cfg.Rules)
@@ -73,7 +77,7 @@ func (r Roles) need(path string) bool {
 	section, _, _ := strings.Cut(path, ".")
 	section, _, _ = strings.Cut(section, "[")
 	switch section {
-	case "inputs", "ingest", "identity", "receiver":
+	case "inputs", "ingest", "identity", "geo", "receiver":
 		return r.Collect
 	case "rules", "detect":
 		return r.Detect
@@ -97,6 +101,21 @@ func lookAtInput(in *config.Input) (wrong, doubtful []error) {
 		}
 	}
 	return wrong, doubtful
+}
+
+// lookAtPlaces opens the address databases; one that is not there is told already.
+func lookAtPlaces(cfg geo.Config) (wrong []error) {
+	for _, c := range []geo.Config{{ASNFile: cfg.ASNFile}, {CountryFile: cfg.CountryFile}} {
+		places, err := geo.Open(c, slog.New(slog.DiscardHandler))
+		if err != nil {
+			if !errors.Is(err, fs.ErrNotExist) {
+				wrong = append(wrong, fmt.Errorf("geo.%w", err))
+			}
+			continue
+		}
+		_ = places.Close() // it was only read
+	}
+	return wrong
 }
 
 // at puts a YAML path before err, or before each of the errors that it joins.

@@ -19,6 +19,8 @@ import (
 	"stepdown/ingest"
 	"stepdown/ingest/event"
 	"stepdown/ingest/file"
+	"stepdown/ingest/geo"
+	"stepdown/ingest/identity"
 	"stepdown/ingest/stream"
 	"stepdown/ingest/webhook"
 )
@@ -30,6 +32,20 @@ func Normalizers() map[event.Source]ingest.Normalizer {
 		all[p.Source] = p.Normalizer
 	}
 	return all
+}
+
+// Resolver returns what completes an event before it is published: its place, then
+// its identity. What it opens is small and is not closed: it is for one command.
+func Resolver(cfg *config.Config, log *slog.Logger) (ingest.Identity, error) {
+	resolver, err := identity.New(cfg.Identity)
+	if err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	places, err := geo.Open(cfg.Geo, log)
+	if err != nil {
+		return nil, fmt.Errorf("geo: %w", err)
+	}
+	return places.Before(resolver), nil
 }
 
 // openInputs makes the sources and finds what of them cannot be.
@@ -149,7 +165,7 @@ func (a *App) runReceiver(ctx context.Context, g *errgroup.Group) {
 
 func (a *App) runCollectors(ctx context.Context, g *errgroup.Group) {
 	pipeline := ingest.New(a.cfg.Ingest, ingest.Deps{
-		Normalizers: Normalizers(), Identity: a.resolver, Publisher: publisher{a.client}, Cursors: a.cursors, Lateness: a.cfg.Detect.Lateness,
+		Normalizers: Normalizers(), Identity: a.places.Before(a.resolver), Publisher: publisher{a.client}, Cursors: a.cursors, Lateness: a.cfg.Detect.Lateness,
 		Registerer: a.opts.Registerer, Log: a.log, Now: a.now,
 	})
 	// All lanes must exist before the first runs, so that the inputs wait for

@@ -166,7 +166,7 @@ func Tail(ctx context.Context, cfg *config.Config, in *config.Input, since time.
 	if err != nil {
 		return err
 	}
-	resolver, err := identity.New(cfg.Identity)
+	resolver, err := Resolver(cfg, log)
 	if err != nil {
 		return err
 	}
@@ -244,7 +244,7 @@ func Backfill(ctx context.Context, cfg *config.Config, in *config.Input, client 
 	if err != nil {
 		return err
 	}
-	resolver, err := identity.New(cfg.Identity)
+	resolver, err := Resolver(cfg, log)
 	if err != nil {
 		return err
 	}

@@ -100,6 +100,7 @@ var allowed = []struct {
 	{"ingest/identity", []string{"ingest/event"}},
 	{"ingest/stream", []string{"ingest/secret", "ingest/stream/..."}},
 	{"ingest/ingesttest", []string{"ingest", "ingest/event"}},
+	{"ingest/geo", []string{"ingest/event"}},
 	{"ingest/lenient", []string{"ingest", "ingest/event"}},
 	{"ingest/poll", []string{"ingest", "ingest/event"}},
 	{"ingest/rest", []string{"ingest", "ingest/secret"}},
@@ -169,6 +170,10 @@ var homes = map[string]string{
 	"github.com/slack-go/slack":              "sinks/slack",
 	"github.com/spf13/cobra":                 "cmd/internal/cli",
 	"github.com/klauspost/compress":          "ingest/file",
+	"github.com/oschwald/maxminddb-golang":   "ingest/geo",
+	"github.com/maxmind/mmdbwriter":          "ingest/geo",
+	"golang.org/x/oauth2":                    "ingest",
+	"github.com/aws/aws-sdk-go-v2":           "ingest/aws",
 }
 
 func TestEachLibraryHasOneHome(t *testing.T) {

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"stepdown/cmd/internal/app"
-	"stepdown/ingest/identity"
 	"stepdown/ingest/stream"
 	"stepdown/sinks"
 )
@@ -148,7 +147,11 @@ reason of today printed.`,
 			if err != nil {
 				return err
 			}
-			resolver, err := identity.New(cfg.Identity)
+			log, err := c.logger(cfg.Log)
+			if err != nil {
+				return err
+			}
+			resolver, err := app.Resolver(cfg, log)
 			if err != nil {
 				return withCode(exitConfig, err)
 			}

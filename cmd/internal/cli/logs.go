@@ -20,7 +20,6 @@ import (
 	"stepdown/ingest"
 	"stepdown/ingest/event"
 	"stepdown/ingest/file"
-	"stepdown/ingest/identity"
 )
 
 // logFlags say what the files given on the command line are.
@@ -64,13 +63,13 @@ func (f *logFlags) inputs(args []string) ([]input, error) {
 // normalized records to each, and says on standard error what could not be read
 // and what became of all. It returns how many records failed.
 func (c *cli) readLogs(ctx context.Context, cfg *config.Config, f *logFlags, args []string, each func([]event.Event) error) (failed int, err error) {
-	resolver, err := identity.New(cfg.Identity)
-	if err != nil {
-		return 0, withCode(exitConfig, err)
-	}
 	log, err := c.logger(cfg.Log)
 	if err != nil {
 		return 0, err
+	}
+	resolver, err := app.Resolver(cfg, log)
+	if err != nil {
+		return 0, withCode(exitConfig, err)
 	}
 	ins, err := f.inputs(args)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"stepdown/detect"
 	"stepdown/detect/alert"
 	"stepdown/ingest"
+	"stepdown/ingest/geo"
 	"stepdown/ingest/identity"
 	"stepdown/ingest/stream"
 	"stepdown/ingest/stream/embedded"
@@ -35,8 +36,10 @@ type Config struct {
 	// one process owns them all.
 	EmbeddedPartitions int             `yaml:"embedded_partitions"`
 	Identity           identity.Config `yaml:"identity"`
-	Ingest             ingest.Config   `yaml:"ingest"`
-	Inputs             []Input         `yaml:"inputs"`
+	// Geo places addresses for sources that do not.
+	Geo    geo.Config    `yaml:"geo"`
+	Ingest ingest.Config `yaml:"ingest"`
+	Inputs []Input       `yaml:"inputs"`
 	// Receiver is where inputs of the section webhook listen.
 	Receiver   Receiver      `yaml:"receiver"`
 	Rules      Rules         `yaml:"rules"`
