@@ -19,10 +19,14 @@ import (
 
 	"stepdown/ingest"
 	"stepdown/ingest/poll"
+	"stepdown/ingest/rest"
 	"stepdown/ingest/secret"
 )
 
 // Config is one trail that is read live, and the account whose IAM users are read.
+// The trail takes sqs:ReceiveMessage, sqs:ChangeMessageVisibility and sqs:DeleteMessage
+// on its queue, s3:GetObject on its objects, and kms:Decrypt where they are encrypted
+// with a key of one's own.
 type Config struct {
 	// QueueURL is the SQS queue that is told of new objects of the trail; nothing
 	// else reads from it. Without one only the inventory is read.
@@ -71,8 +75,8 @@ func (c *Config) Validate() error {
 	if u, err := url.Parse(c.QueueURL); c.QueueURL != "" && (err != nil || u.Host == "" || strings.Count(u.Path, "/") < 2) {
 		wrong("queue_url: is no address of a queue; use one such as https://sqs.eu-central-1.amazonaws.com/111122223333/trail")
 	}
-	if u, err := url.Parse(c.URL); c.URL != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
-		wrong("url: is no address; use one such as https://vpce-0123.example.com")
+	if err := rest.ValidateBase(c.URL); c.URL != "" && err != nil {
+		wrong("url: %w", err)
 	}
 	switch {
 	case c.Region == "":

@@ -168,7 +168,8 @@ func TestSettings(t *testing.T) {
 	}{
 		"no queue":            {func(c *Config) { c.QueueURL, c.Inventory.Every = "", 0 }, "queue_url: is not set"},
 		"name of a queue":     {func(c *Config) { c.QueueURL = "trail" }, "queue_url: is no address"},
-		"odd address":         {func(c *Config) { c.URL = "example" }, "url: is no address"},
+		"odd address":         {func(c *Config) { c.URL = "example" }, "url: is"},
+		"plain http":          {func(c *Config) { c.URL = "http://s3.example.com" }, "url: is"},
 		"no region":           {func(c *Config) { c.Region = "" }, "region: is not set"},
 		"host for a region":   {func(c *Config) { c.Region = "s3.eu-central-1" }, "region: "},
 		"key without secret":  {func(c *Config) { c.AccessKey = AccessKey{ID: "a"} }, "access_key.secret: "},
