@@ -252,7 +252,7 @@ func (k *keeper) device(n *entry, d, before *event.Device) {
 		TrustType: k.text(d.TrustType, before.TrustType, maxText)}
 	if d.ID == "" {
 		// It stands in for the id where there is none.
-		n.device.Fingerprint = k.text(d.Fingerprint, before.Fingerprint, maxFingerprint)
+		n.device.Fingerprint = k.text(d.Fingerprint[:min(len(d.Fingerprint), maxFingerprint)], before.Fingerprint, maxText)
 	}
 }
 

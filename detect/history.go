@@ -236,17 +236,13 @@ func (h *history) encode(w, part *ledger.Writer, newest, cut time.Time) (shed in
 	rest := h.bytes + overhead
 	if h.baseChanged {
 		h.base.Shrink(cut)
-		for {
+		part.Reset()
+		h.base.Encode(part)
+		for limit := maxCore - rest; len(part.Bytes()) > limit && h.base.Shed(); shed++ {
+			// Some more, so that it is not done again with the next event.
+			limit = (maxCore - rest) * 7 / 8
 			part.Reset()
 			h.base.Encode(part)
-			over := len(part.Bytes()) + rest - maxCore
-			before := shed
-			for ; over > 0 && h.base.Shed(); over -= 64 {
-				shed++
-			}
-			if shed == before {
-				break
-			}
 		}
 		h.encodedBase = append(h.encodedBase[:0], part.Bytes()...)
 		h.baseChanged = false

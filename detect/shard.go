@@ -16,9 +16,10 @@ import (
 // maxRuleErrors is how often a rule may fail in a shard before it is left out.
 const maxRuleErrors = 100
 
-// maxHot is how many histories are kept decoded. Under a skewed load these are the
-// identities of half of the events and of nearly all events with long windows.
-const maxHot = 1024
+// maxHot is how many histories are kept decoded, at up to 100 KB each. Under a
+// skewed load these are the identities of nearly half of the events and of most
+// events with long windows.
+const maxHot = 512
 
 // renewRoom is how little room for texts makes a decoded history be encoded and
 // decoded again: it then has only the texts that it uses.

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"slices"
 	"time"
 
 	"stepdown/ingest/event"
@@ -331,29 +332,53 @@ func decodeRef(r *Reader) Ref {
 	return ref
 }
 
-// Shed forgets something of the longest list, the least recent first, and reports
-// whether there was anything. It is for a ledger that somebody has filled to its
-// caps with long texts.
+// Shed forgets something, and reports whether there was anything. It is for a ledger
+// that somebody has filled with more, or longer, than one person does: first the
+// records behind sign-ins that let the person in, then of the longest list the least
+// recent.
 func (l *Ledger) Shed() bool {
-	longest, shed := 0, func() {}
-	list := func(n, weight int, forget func()) {
-		if n*weight > longest {
-			longest, shed = n*weight, forget
+	for i := range len(l.Attempts) - 4 {
+		if a := &l.Attempts[i]; a.ID != "" && !a.Succeeded.IsZero() {
+			l.reduce(a)
+			return true
 		}
 	}
-	list(len(l.Attempts), 4, func() { l.dropAttempt(l.dispensable()) })
-	list(len(l.Sessions), 4, func() { l.Sessions = room(l.Sessions, len(l.Sessions), func(s *Session) time.Time { return s.Last }) })
-	list(len(l.Recoveries), 4, func() { l.Recoveries = append(l.Recoveries[:0], l.Recoveries[1:]...) })
-	list(len(l.Consents), 4, func() { l.Consents = room(l.Consents, len(l.Consents), func(c *Consent) time.Time { return c.Last }) })
-	list(len(l.Findings), 2, func() { l.Findings = append(l.Findings[:0], l.Findings[1:]...) })
-	list(len(l.Authenticators), 3, func() { l.dropAuthenticator() })
-	list(len(l.Roles), 2, func() { l.Roles = append(l.Roles[:0], l.Roles[1:]...) })
-	list(len(l.Prompts), 1, func() { l.Prompts = append(l.Prompts[:0], l.Prompts[1:]...) })
-	list(len(l.Methods), 1, func() { l.Methods = room(l.Methods, len(l.Methods), func(m *MethodUse) time.Time { return m.Last }) })
-	list(len(l.Populations), 2, func() { l.Populations = l.Populations[:len(l.Populations)-1] })
-	for _, seen := range l.baselines() {
-		list(len(*seen), 2, func() { *seen = room(*seen, len(*seen), func(s *Seen) time.Time { return s.Last }) })
+	lengths := [...]int{4 * len(l.Attempts), 4 * len(l.Sessions), 4 * len(l.Recoveries), 4 * len(l.Consents), 3 * len(l.Authenticators),
+		2 * len(l.Findings), 2 * len(l.Roles), 2 * len(l.Populations), len(l.Prompts), len(l.Methods),
+		2 * len(l.Networks), 2 * len(l.Countries), 2 * len(l.Devices), 2 * len(l.Agents), 2 * len(l.Protocols)}
+	longest := 0
+	for i, n := range lengths {
+		if n > lengths[longest] {
+			longest = i
+		}
 	}
-	shed()
-	return longest > 0
+	if lengths[longest] == 0 {
+		return false
+	}
+	switch longest {
+	case 0:
+		l.dropAttempt(l.dispensable())
+	case 1:
+		l.Sessions = room(l.Sessions, len(l.Sessions), func(s *Session) time.Time { return s.Last })
+	case 2:
+		l.Recoveries = slices.Delete(l.Recoveries, 0, 1)
+	case 3:
+		l.Consents = room(l.Consents, len(l.Consents), func(c *Consent) time.Time { return c.Last })
+	case 4:
+		l.dropAuthenticator()
+	case 5:
+		l.Findings = slices.Delete(l.Findings, 0, 1)
+	case 6:
+		l.Roles = slices.Delete(l.Roles, 0, 1)
+	case 7:
+		l.Populations = l.Populations[:len(l.Populations)-1]
+	case 8:
+		l.Prompts = slices.Delete(l.Prompts, 0, 1)
+	case 9:
+		l.Methods = room(l.Methods, len(l.Methods), func(m *MethodUse) time.Time { return m.Last })
+	default:
+		seen := l.baselines()[longest-10]
+		*seen = room(*seen, len(*seen), func(s *Seen) time.Time { return s.Last })
+	}
+	return true
 }
