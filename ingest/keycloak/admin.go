@@ -119,8 +119,10 @@ func (b *build) userCall(what []string, at func(int) string) error {
 			}
 		}
 	case "credentials":
-		if granted || len(what) != 2 {
-			return b.irrelevant() // labels and their order
+		// A removal is an ACTION in version 26 and a DELETE elsewhere; labels and the
+		// order have a longer path.
+		if in.Operation != "DELETE" && in.Operation != "ACTION" || len(what) != 2 {
+			return b.irrelevant()
 		}
 		m, _ := methodOf(lenient.First(in.detail("credential_type"), b.named("type")))
 		b.authenticator(event.AuthenticatorRemoved, m)

@@ -11,18 +11,24 @@
 // # Design, 2026-11
 //
 // A LOGIN names its factor for WebAuthn alone (credential_type). Without it, it was
-// a password, or a password and a code, or the cookie of a session: it stays
-// unknown. selected_credential_id without a type is a second factor that is looked up,
-// where the source may read credentials (member stepdown_credential_type), and
-// unknown where not. auth_method is the protocol and no factor.
+// a password, or a password and a code, or the cookie of a session, which look alike:
+// it stays unknown. selected_credential_id without a type is a second factor that is
+// looked up, where the source may read credentials (member stepdown_credential_type),
+// and unknown where not. auth_method is the protocol and no factor.
+//
+// A LOGIN that ends a required action (custom_required_action) has the details of
+// that action: after the enrolment of a passkey, and after its removal, it says
+// credential_type=webauthn-passwordless, though a password let the person in. They are
+// no proof.
 //
 // Events name their user by id, and most of them by name as well. The source
 // completes those without one (stepdown_username), and admin events, whose path has
 // the id of whom they are about. Names are usernames, as LOGIN has no others; where
 // they are no addresses, ingest/identity is told the domain.
 //
-// The id of a credential is Keycloak's own, which sign-ins, removals and the
-// inventory have. An enrolment does not tell it and has none.
+// The id of a credential is Keycloak's own, which removals, the inventory and a
+// sign-in by a code have. An enrolment and a sign-in by a passkey tell another, that of
+// the key, and so have none: the ledger finds them by method and model.
 //
 // From version 26 an enrolment is written twice, as UPDATE_CREDENTIAL and under the
 // name of before. The second has a credential_type too, which tells the two apart from
@@ -37,9 +43,12 @@
 //
 // # What was verified
 //
-// Types, details, parameters and defaults are those of Keycloak's sources (to
-// version 26.4) and of the webhook's. Not verified, as no live server was met: the
-// spelling of resource paths in every version, the details of WebAuthn errors, the
-// wording of a refused refresh token (taken for reuse when it says so), and what
-// kinds of passkeys there are, as no flag of a credential says whether it is synced.
+// Types, details, parameters and defaults are those of Keycloak's sources. A server
+// of version 26.4.2 was met in development: sign-ins by password, code, passkey
+// (of a software authenticator), cookie and direct grant, enrolment and removal, the
+// paths of administrative changes, the order and paging of both logs, and the
+// data of credentials are as it wrote them. Not verified: other versions, WebAuthn as
+// second factor, brokers, the webhook, the wording of a refused refresh token (taken
+// for reuse when it says so), and what kinds of passkeys there are, as no flag of a
+// credential says whether it is synced.
 package keycloak

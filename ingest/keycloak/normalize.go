@@ -306,7 +306,16 @@ func (b *build) login() error {
 		b.factor(event.MethodFederated, provider, event.StepPrimary)
 	}
 	selected := in.detail("selected_credential_id")
-	switch typ := lenient.First(in.detail("credential_type"), string(in.CredentialType)); {
+	typ := lenient.First(in.detail("credential_type"), string(in.CredentialType))
+	if in.detail("custom_required_action") != "" {
+		// The details are those of the action that came before: of a credential that
+		// was made, changed or removed, and not of one that was shown.
+		typ, selected = "", ""
+	}
+	switch {
+	case in.detail("web_authn_authentication_error") != "":
+		b.e.Outcome = event.Failure
+		b.factor(event.MethodPasskey, in.detail("web_authn_authentication_error"), event.StepUnknown)
 	case typ != "":
 		m, ok := methodOf(typ)
 		if !ok {
@@ -316,12 +325,11 @@ func (b *build) login() error {
 		if typ == "webauthn-passwordless" || typ == "password" || typ == "kerberos" || typ == "x509" {
 			step = event.StepPrimary
 		}
-		f := b.factor(m, typ, step)
-		f.CredentialID, f.AAGUID = selected, aaguid(in)
+		b.factor(m, typ, step).CredentialID = selected
+	case in.detail("web_authn_authenticator_user_verification_checked") != "":
+		b.factor(event.MethodPasskey, "webauthn", event.StepUnknown)
 	case in.detail("x509_cert_serial_number") != "":
 		b.factor(event.MethodCertificate, "x509", event.StepPrimary)
-	case in.detail("web_authn_authentication_error") != "" || in.detail("public_key_credential_id") != "":
-		b.factor(event.MethodPasskey, lenient.First(in.detail("web_authn_authentication_error"), "webauthn"), event.StepUnknown).CredentialID = selected
 	case b.e.Outcome != event.Success:
 	case b.e.Protocol == event.ProtocolROPC:
 		// There is a password in every direct grant; a code beside it makes it no

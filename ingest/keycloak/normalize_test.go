@@ -208,6 +208,12 @@ func TestStrength(t *testing.T) {
 		{"passkey", event.SignIn, event.Success, []string{"passkey verified fresh primary"}},
 		{"webauthn as second factor", event.SignIn, event.Success, []string{"passkey verified fresh secondary"}},
 		{"webauthn by its detail alone, of an older version", event.SignIn, event.Success, []string{"passkey verified fresh"}},
+		// What an action was about is no proof.
+		{"after the enrolment of a passkey", event.SignIn, event.Success, []string{"unknown verified"}},
+		{"after the removal of a passkey", event.SignIn, event.Success, []string{"unknown verified"}},
+		{"after a change of the password", event.SignIn, event.Success, []string{"unknown verified"}},
+		{"passkey, then an action", event.SignIn, event.Success, []string{"passkey verified fresh"}},
+		{"wrong code", event.SignIn, event.Failure, []string{"totp failed secondary"}},
 		// A password, a password and a code, or a cookie.
 		{"nothing said", event.SignIn, event.Success, []string{"unknown verified"}},
 		{"a credential without a type", event.SignIn, event.Success, []string{"unknown verified secondary"}},

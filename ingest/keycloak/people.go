@@ -89,7 +89,7 @@ func (p *people) complete(ctx context.Context, row json.RawMessage) (json.RawMes
 			return nil, err
 		}
 	}
-	if id := h.Details["selected_credential_id"]; h.Type == "LOGIN" && id != "" && user != "" && h.Details["credential_type"] == "" {
+	if id := h.Details["selected_credential_id"]; (h.Type == "LOGIN" || h.Type == "LOGIN_ERROR") && id != "" && user != "" && h.Details["credential_type"] == "" {
 		typ, err := p.credential(ctx, user, id)
 		if err != nil {
 			return nil, err
