@@ -25,17 +25,24 @@ const (
 	maxList = 64
 )
 
-// entry is one event of the window: a digest with only what ledgers, rules and
-// alerts read, in memory of its own that is used again.
+// windowed is one event of a window. It is decoded when it is folded.
+type windowed struct {
+	at   time.Time
+	hash uint32
+	// quiet: when it was last folded, no rule had anything to say.
+	quiet bool
+	// encoded leaves out what is as usual for the history.
+	encoded []byte
+	// entry is the event, nil while it is not decoded.
+	entry *entry
+}
+
+// entry is a digest of one event with only what ledgers, rules and alerts read, in
+// memory of its own that is used again.
 type entry struct {
 	event event.Event
 	// hash is of the event's source, tenant and id.
 	hash uint64
-	// encoded is the event after the one before it in the window, whose common parts
-	// are left out.
-	encoded []byte
-	// quiet: when it was last folded, no rule had anything to say.
-	quiet bool
 
 	// What event points at.
 	device   event.Device
@@ -67,7 +74,7 @@ func (n *entry) reset() {
 	n.event = event.Event{Factors: n.event.Factors[:0], Authenticators: n.event.Authenticators[:0], Populations: n.event.Populations[:0]}
 	n.consent.Scopes, n.policy.Weakened, n.role.Roles = n.consent.Scopes[:0], n.policy.Weakened[:0], n.role.Roles[:0]
 	n.times = n.times[:0]
-	n.yes, n.no, n.quiet = true, false, false
+	n.yes, n.no = true, false
 }
 
 // bool returns a pointer to the value of b that does not alias it.
@@ -192,6 +199,13 @@ func (n *entry) takeParts(k *keeper, e *event.Event) {
 		n.risk = event.Risk{Type: k.text(r.Type, "", maxText), Level: k.text(r.Level, "", maxText), State: k.text(r.State, "", maxText), SessionTheft: r.SessionTheft}
 		d.Risk = &n.risk
 	}
+}
+
+// usual makes n what most events of an identity have in common with e.
+func (n *entry) usual(e *event.Event, k *keeper) {
+	common := event.Event{Source: e.Source, Tenant: e.Tenant, Stream: e.Stream, Tier: e.Tier, Time: e.Time, Key: e.Key,
+		Subject: e.Subject, Actor: e.Actor, Endpoint: e.Endpoint, UserAgent: e.UserAgent, Device: e.Device, App: e.App, SessionID: e.SessionID}
+	n.take(&common, k, e)
 }
 
 // keeper copies texts.
@@ -356,7 +370,7 @@ const (
 	entryRole
 	entryRisk
 	entryLists
-	// What is as in the entry before is not written again.
+	// What is as usual is not written again.
 	entrySameOrigin
 	entrySameWho
 	entrySameWhere
@@ -374,7 +388,7 @@ func sameDevice(a, b *event.Device) bool {
 		bits(a.Managed) == bits(b.Managed) && bits(a.Compliant) == bits(b.Compliant) && bits(a.Registered) == bits(b.Registered)
 }
 
-// encode writes n, that comes after before, which may be nil. Its key is that of
+// encode writes n without what is as in before, which may be nil. Its key is that of
 // the history, and its name mostly that in base.
 func (n *entry) encode(w *ledger.Writer, before *event.Event, base *ledger.Ledger) {
 	e := &n.event
@@ -533,8 +547,8 @@ func (n *entry) encodeParts(w *ledger.Writer) {
 	}
 }
 
-// decode reads what encode wrote; before is the entry before it, nil for none, key
-// and base those of the history.
+// decode reads what encode wrote with the same before and base; key is that of the
+// history.
 func (n *entry) decode(r *ledger.Reader, before *entry, key event.Key, base *ledger.Ledger) {
 	n.reset()
 	e := &n.event

@@ -101,7 +101,12 @@ type history struct {
 	folded     bool
 	rules      uint16
 
-	window []*entry
+	window []*windowed
+	// usual is what the events of the window have in common, if hasUsual. It changes
+	// only while the window is empty.
+	usual        entry
+	hasUsual     bool
+	encodedUsual []byte
 	// encodedBase is the encoding of base, unless baseChanged; bytes is what window
 	// takes encoded.
 	encodedBase []byte
@@ -122,11 +127,67 @@ type history struct {
 	// texts are in space or in data, which was decoded.
 	space ledger.Texts
 	data  []byte
+	*tools
+}
+
+// tools are what a shard encodes and decodes with.
+type tools struct {
+	writer, part       *ledger.Writer
+	reader, partReader *ledger.Reader
+	keeper             keeper
+	entries            []*entry // unused ones
+	slots              []*windowed
+}
+
+func newTools() *tools {
+	t := &tools{writer: ledger.NewWriter(), part: ledger.NewWriter(), reader: ledger.NewReader(), partReader: ledger.NewReader()}
+	t.keeper.words = t.part
+	return t
+}
+
+// entry returns one to be filled.
+func (t *tools) entry() *entry {
+	n := len(t.entries)
+	if n == 0 {
+		return &entry{}
+	}
+	e := t.entries[n-1]
+	t.entries = t.entries[:n-1]
+	return e
+}
+
+func (t *tools) slot() *windowed {
+	n := len(t.slots)
+	if n == 0 {
+		return &windowed{}
+	}
+	w := t.slots[n-1]
+	t.slots = t.slots[:n-1]
+	return w
+}
+
+// release leaves the memory of n to another one.
+func (t *tools) release(n *entry) {
+	if n != nil {
+		t.entries = append(t.entries, n)
+	}
+}
+
+// drop leaves the memory of w to another one.
+func (t *tools) drop(w *windowed) {
+	t.release(w.entry)
+	*w = windowed{encoded: w.encoded[:0]}
+	t.slots = append(t.slots, w)
 }
 
 // empty makes h that of an identity of which nothing is known, and keeps its
-// memory. Its entries are the caller's.
+// memory.
 func (h *history) empty() {
+	for _, w := range h.window {
+		h.drop(w)
+	}
+	h.usual.reset()
+	h.hasUsual, h.encodedUsual = false, h.encodedUsual[:0]
 	h.base.Reset()
 	h.base.Keep(&h.space)
 	h.space.Reset()
@@ -141,17 +202,37 @@ func (h *history) empty() {
 
 // last is the time of the newest event.
 func (h *history) last() time.Time {
-	if n := len(h.window); n > 0 && h.window[n-1].event.Time.After(h.base.Last) {
-		return h.window[n-1].event.Time
+	if n := len(h.window); n > 0 {
+		return later(h.window[n-1].at, h.base.Last)
 	}
 	return h.base.Last
+}
+
+// get returns the i-th entry of the window, decoded.
+func (h *history) get(i int) *entry {
+	w := h.window[i]
+	if w.entry == nil {
+		w.entry = h.entry()
+		// What is folded keeps the texts, and encoded is used again.
+		h.partReader.Reset(h.space.Copy(w.encoded), &h.space)
+		w.entry.decode(h.partReader, &h.usual, h.key, &h.base)
+	}
+	return w.entry
+}
+
+// rest leaves the memory of decoded entries to others.
+func (h *history) rest() {
+	for _, w := range h.window {
+		h.release(w.entry)
+		w.entry = nil
+	}
 }
 
 // find returns the index of the same record in the window, -1 when it is not
 // there.
 func (h *history) find(n *entry) int {
-	for i, o := range h.window {
-		if o.hash == n.hash && o.same(n) {
+	for i, w := range h.window {
+		if w.hash == uint32(n.hash) && h.get(i).same(n) {
 			return i
 		}
 	}
@@ -161,44 +242,63 @@ func (h *history) find(n *entry) int {
 // room returns how many bytes the window may take.
 func (h *history) room() int { return max(minWindow, maxCore-overhead-len(h.encodedBase)) }
 
-// inOrder reports whether n comes after the window.
-func (h *history) inOrder(n *entry) bool {
-	return len(h.window) == 0 || !n.before(h.window[len(h.window)-1])
+// before reports whether n comes before the i-th entry of the window.
+func (h *history) before(n *entry, i int) bool {
+	if c := n.event.Time.Compare(h.window[i].at); c != 0 {
+		return c < 0
+	}
+	return n.before(h.get(i))
 }
 
+// inOrder reports whether n comes after the window.
+func (h *history) inOrder(n *entry) bool { return len(h.window) == 0 || !h.before(n, len(h.window)-1) }
+
 // insert puts n where it belongs.
-func (h *history) insert(n *entry, w *ledger.Writer) {
+func (h *history) insert(n *entry) *windowed {
+	if len(h.window) == 0 {
+		h.setUsual(n)
+	}
 	i := len(h.window)
-	for i > 0 && n.before(h.window[i-1]) {
+	for i > 0 && h.before(n, i-1) {
 		i--
 	}
-	n.encoded = n.encoded[:0]
-	h.window = slices.Insert(h.window, i, n)
-	h.encodeEntry(i, w)
-	h.encodeEntry(i+1, w)
+	w := h.slot()
+	w.at, w.hash, w.entry = n.event.Time, uint32(n.hash), n
+	h.window = slices.Insert(h.window, i, w)
+	h.encodeEntry(w)
+	return w
+}
+
+// setUsual makes what n has in common with others usual.
+func (h *history) setUsual(n *entry) {
+	h.keeper.space = &h.space
+	h.usual.usual(&n.event, &h.keeper)
+	h.usual.event.Key = h.key
+	h.hasUsual = true
+	h.encodeUsual()
+}
+
+func (h *history) encodeUsual() {
+	h.part.Reset()
+	h.usual.encode(h.part, nil, &h.base)
+	h.bytes += len(h.part.Bytes()) - len(h.encodedUsual)
+	h.encodedUsual = append(h.encodedUsual[:0], h.part.Bytes()...)
 }
 
 // remove takes the i-th entry out of the window.
-func (h *history) remove(i int, w *ledger.Writer) {
-	h.bytes -= len(h.window[i].encoded)
+func (h *history) remove(i int) {
+	w := h.window[i]
+	h.bytes -= len(w.encoded)
 	h.window = slices.Delete(h.window, i, i+1)
-	h.encodeEntry(i, w)
+	h.drop(w)
 }
 
-// encodeEntry encodes the i-th entry, if there is one, after the one before it.
-func (h *history) encodeEntry(i int, w *ledger.Writer) {
-	if i >= len(h.window) {
-		return
-	}
-	n := h.window[i]
-	var before *event.Event
-	if i > 0 {
-		before = &h.window[i-1].event
-	}
-	w.Reset()
-	n.encode(w, before, &h.base)
-	h.bytes += len(w.Bytes()) - len(n.encoded)
-	n.encoded = append(n.encoded[:0], w.Bytes()...)
+// encodeEntry encodes a decoded entry.
+func (h *history) encodeEntry(w *windowed) {
+	h.part.Reset()
+	w.entry.encode(h.part, &h.usual.event, &h.base)
+	h.bytes += len(h.part.Bytes()) - len(w.encoded)
+	w.encoded = append(w.encoded[:0], h.part.Bytes()...)
 }
 
 // fold folds n into base.
@@ -229,32 +329,38 @@ func (h *history) emission(id alert.ID, begin bool) *emission {
 	return &h.emissions[i]
 }
 
-// encode writes h. newest is the time of the newest event of the partition, cut that
-// before which no record finds its place any more; part is used for base. It returns
-// how much base had to forget for maxCore.
-func (h *history) encode(w, part *ledger.Writer, newest, cut time.Time) (shed int) {
-	rest := h.bytes + overhead
+// encode writes h with writer. newest is the time of the newest event of the
+// partition, cut that before which no record finds its place any more. It returns how
+// much base had to forget for maxCore.
+func (h *history) encode(newest, cut time.Time) (shed int) {
 	if h.baseChanged {
 		h.base.Shrink(cut)
-		part.Reset()
-		h.base.Encode(part)
-		for limit := maxCore - rest; len(part.Bytes()) > limit && h.base.Shed(); shed++ {
+		h.part.Reset()
+		h.base.Encode(h.part)
+		most := maxCore - overhead - h.bytes
+		for limit := most; len(h.part.Bytes()) > limit && h.base.Shed(); shed++ {
 			// Some more, so that it is not done again with the next event.
-			limit = (maxCore - rest) * 7 / 8
-			part.Reset()
-			h.base.Encode(part)
+			limit = most * 7 / 8
+			h.part.Reset()
+			h.base.Encode(h.part)
 		}
-		h.encodedBase = append(h.encodedBase[:0], part.Bytes()...)
+		h.encodedBase = append(h.encodedBase[:0], h.part.Bytes()...)
 		h.baseChanged = false
-		h.encodeEntry(0, part) // it leaves out what base has
+		if h.hasUsual {
+			h.encodeUsual() // it leaves out what base has
+		}
 	}
+	w := h.writer
 	w.Reset()
 	w.Byte(stateVersion)
 	w.Int(h.offset)
 	w.Time(newest)
 	w.Blob(h.encodedBase)
+	w.Blob(h.encodedUsual)
 	w.Uint(uint64(len(h.window)))
 	for _, n := range h.window {
+		w.Time(n.at)
+		w.Fixed32(n.hash)
 		w.Bool(n.quiet)
 		w.Blob(n.encoded)
 	}
@@ -306,10 +412,10 @@ func (j *judgement) encode(w *ledger.Writer) {
 	w.Blob(j.Body)
 }
 
-// decode reads what encode wrote, in the memory that h has; part is used for base and
-// entries, which are taken from free. It returns the time of the newest event of the
-// partition. h aliases data.
-func (h *history) decode(r, part *ledger.Reader, key event.Key, data []byte, free func() *entry) (time.Time, error) {
+// decode reads what encode wrote, in the memory that h has. It returns the time of the
+// newest event of the partition. h aliases data.
+func (h *history) decode(key event.Key, data []byte) (time.Time, error) {
+	r, part := h.reader, h.partReader
 	h.space.Reset()
 	r.Reset(data, &h.space)
 	h.key = key
@@ -318,26 +424,27 @@ func (h *history) decode(r, part *ledger.Reader, key event.Key, data []byte, fre
 	}
 	h.offset = r.Int()
 	newest := r.Time()
-	base := r.Blob()
+	base, usual := r.Blob(), r.Blob()
 	part.Reset(base, &h.space)
 	h.base.Decode(part)
 	if err := part.End(); err != nil {
 		return time.Time{}, fmt.Errorf("decode ledger: %w", err)
 	}
 	h.encodedBase, h.baseChanged = append(h.encodedBase[:0], base...), false
-	var last *entry
-	for range r.Count() {
-		n := free()
-		h.window = append(h.window, n)
-		quiet, encoded := r.Bool(), r.Blob()
-		part.Reset(encoded, &h.space)
-		n.decode(part, last, key, &h.base)
+	if h.hasUsual = len(usual) > 0; h.hasUsual {
+		part.Reset(usual, &h.space)
+		h.usual.decode(part, nil, key, &h.base)
 		if err := part.End(); err != nil {
-			return time.Time{}, fmt.Errorf("decode event of the window: %w", err)
+			return time.Time{}, fmt.Errorf("decode ledger: what is usual: %w", err)
 		}
-		n.quiet, n.encoded = quiet, append(n.encoded[:0], encoded...)
-		h.bytes += len(encoded)
-		last = n
+	}
+	h.encodedUsual, h.bytes = append(h.encodedUsual[:0], usual...), len(usual)
+	for range r.Count() {
+		w := h.slot()
+		h.window = append(h.window, w)
+		w.at, w.hash, w.quiet = r.Time(), r.Fixed32(), r.Bool()
+		w.encoded = append(w.encoded[:0], r.Blob()...)
+		h.bytes += len(w.encoded)
 	}
 	for range r.Count() {
 		h.remembered = append(h.remembered, r.Fixed32())

@@ -58,7 +58,7 @@ func (j *judgementV1) upgrade() (judgement, error) {
 }
 
 // decodeV1 is decode for the first version.
-func (h *history) decodeV1(key event.Key, data []byte, scratch *ledger.Writer) (time.Time, error) {
+func (h *history) decodeV1(key event.Key, data []byte) (time.Time, error) {
 	var s historyV1
 	if err := json.Unmarshal(data, &s); err != nil {
 		return time.Time{}, fmt.Errorf("decode ledger: %w", err)
@@ -75,7 +75,7 @@ func (h *history) decodeV1(key event.Key, data []byte, scratch *ledger.Writer) (
 			return time.Time{}, errors.New("decode ledger: a window entry without event")
 		}
 		w.Event.Key = key
-		h.insert(newEntry(w.Event), scratch)
+		h.insert(newEntry(w.Event))
 	}
 	for _, hash := range s.Remembered[max(0, len(s.Remembered)-maxRemembered):] {
 		h.remembered = append(h.remembered, uint32(hash))

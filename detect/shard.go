@@ -55,20 +55,15 @@ type Shard struct {
 	found   []finding
 	placing *entry
 
-	writer, partWriter *ledger.Writer
-	reader, partReader *ledger.Reader
-
-	keeper  keeper
-	entries []*entry // unused ones
+	*tools
 	// restored is what Restore read last.
 	restored history
 }
 
 // NewShard returns an empty shard.
 func NewShard(e *Engine) *Shard {
-	s := &Shard{engine: e, errors: map[string]int{}, store: newStore(), maxHot: maxHot,
-		writer: ledger.NewWriter(), partWriter: ledger.NewWriter(), reader: ledger.NewReader(), partReader: ledger.NewReader()}
-	s.keeper.words = s.writer
+	s := &Shard{engine: e, errors: map[string]int{}, store: newStore(), maxHot: maxHot, tools: newTools()}
+	s.restored.tools = s.tools
 	return s
 }
 
@@ -90,6 +85,7 @@ func (s *Shard) Apply(e *event.Event, offset int64) error {
 		return nil
 	}
 	if h.rules != s.rules {
+		s.placing = nil
 		s.fold(h)
 	}
 	placement := s.place(h, e)
@@ -119,7 +115,7 @@ func (s *Shard) open(n uint32) (*history, error) {
 // whose memory is to be used there.
 func (s *Shard) claim() (int, *history) {
 	if len(s.hot) < s.maxHot {
-		h := &history{}
+		h := &history{tools: s.tools}
 		s.hot = append(s.hot, h)
 		return len(s.hot) - 1, h
 	}
@@ -143,8 +139,6 @@ func (s *Shard) close(h *history) {
 	}
 	s.save(h)
 	s.store.refs[h.number].hot = 0
-	s.entries = append(s.entries, h.window...)
-	h.window = h.window[:0]
 	h.open = false
 }
 
@@ -153,7 +147,7 @@ func (s *Shard) save(h *history) {
 	if !h.changed {
 		return
 	}
-	if shed := h.encode(s.writer, s.partWriter, s.newest, s.cut(h)); shed > 0 {
+	if shed := h.encode(s.newest, s.cut(h)); shed > 0 {
 		s.engine.metrics.forgotten.Add(float64(shed))
 	}
 	s.store.put(h.number, h.key, s.writer.Bytes())
@@ -179,25 +173,12 @@ func (s *Shard) load(h *history, n uint32, i int) error {
 		return nil
 	}
 	h.rules = s.store.refs[n].rules
-	if _, err := h.decode(s.reader, s.partReader, name, h.data[len(key):], s.entry); err != nil {
+	if _, err := h.decode(name, h.data[len(key):]); err != nil {
 		return fmt.Errorf("identity %s: %w", name, err) // cannot be: it was read when it came
 	}
 	h.space.Reserve(2 * renewRoom)
 	return nil
 }
-
-// entry returns one to be filled.
-func (s *Shard) entry() *entry {
-	if n := len(s.entries); n > 0 {
-		e := s.entries[n-1]
-		s.entries = s.entries[:n-1]
-		return e
-	}
-	return &entry{}
-}
-
-// release leaves the memory of n to another one.
-func (s *Shard) release(n *entry) { s.entries = append(s.entries, n) }
 
 // change marks that h is other than what is encoded and published.
 func (s *Shard) change(h *history) {
@@ -225,17 +206,13 @@ func validKey(key event.Key) bool { return key != "" && len(key) <= event.MaxIDL
 // place puts e into h and judges what that changes.
 func (s *Shard) place(h *history, e *event.Event) placement {
 	n := s.entry()
-	var before *event.Event
-	if len(h.window) > 0 {
-		before = &h.window[len(h.window)-1].event
-	}
 	s.keeper.space = &h.space
-	n.take(e, &s.keeper, before)
+	n.take(e, &s.keeper, &h.usual.event)
 	n.event.Key = h.key
 	cut := s.cut(h)
 	placed := placedLate
 	if i := h.find(n); i >= 0 {
-		old := h.window[i]
+		old := h.get(i)
 		// A redelivery says nothing new. Of two versions the one that was
 		// observed later holds, whichever comes first; read at the same moment,
 		// the one that was written later.
@@ -245,12 +222,11 @@ func (s *Shard) place(h *history, e *event.Event) placement {
 		}
 		if old.says(n, s.writer) {
 			old.event.Observed = n.event.Observed
-			h.encodeEntry(i, s.writer)
+			h.encodeEntry(h.window[i])
 			s.release(n)
 			return placedDuplicate
 		}
-		h.remove(i, s.writer)
-		defer s.release(old)
+		h.remove(i)
 		placed = placedRewritten
 	} else if slices.Contains(h.remembered, uint32(n.hash)) {
 		s.release(n)
@@ -268,15 +244,16 @@ func (s *Shard) place(h *history, e *event.Event) placement {
 			s.advance(h, n.event.Time)
 			s.refold(h)
 		}
-		h.insert(n, s.writer)
+		w := h.insert(n)
 		s.found, s.placing = s.found[:0], n
-		n.quiet = !s.step(&h.head, n)
+		w.quiet = !s.step(&h.head, n)
 		s.settle(h, false)
 		s.finalize(h)
+		h.rest()
 		return placedInOrder
 	}
 	if placed != placedTooLate {
-		h.insert(n, s.writer)
+		h.insert(n)
 	}
 	s.engine.metrics.refolds.Inc()
 	s.placing = n
@@ -292,12 +269,11 @@ func (s *Shard) cut(h *history) time.Time { return h.last().Add(-s.engine.config
 // folded into head apart from it.
 func (s *Shard) advance(h *history, t time.Time) {
 	cut := t.Add(-s.engine.config.Lateness)
-	for len(h.window) > 0 && h.window[0].quiet && h.window[0].event.Time.Before(cut) {
-		n := h.window[0]
+	for len(h.window) > 0 && h.window[0].quiet && h.window[0].at.Before(cut) {
+		n := h.get(0)
 		h.fold(n)
 		h.remember(n)
-		h.remove(0, s.writer)
-		s.release(n)
+		h.remove(0)
 	}
 }
 
@@ -306,11 +282,12 @@ func (s *Shard) fold(h *history) {
 	s.found = s.found[:0]
 	h.head.CopyFrom(&h.base)
 	h.folded, h.rules = true, s.rules
-	for _, n := range h.window {
-		n.quiet = !s.step(&h.head, n)
+	for i, w := range h.window {
+		w.quiet = !s.step(&h.head, h.get(i))
 	}
 	s.settle(h, true)
 	s.finalize(h)
+	h.rest()
 }
 
 // refold computes the head that h had, with the same rules, when it was encoded.
@@ -318,8 +295,8 @@ func (s *Shard) refold(h *history) {
 	h.head.CopyFrom(&h.base)
 	h.folded = true
 	s.placing = nil
-	for _, n := range h.window {
-		if n.quiet {
+	for i, w := range h.window {
+		if n := h.get(i); w.quiet {
 			h.head.Apply(&n.event) // no rule had anything to say
 		} else {
 			s.step(&h.head, n)
@@ -350,23 +327,22 @@ func (s *Shard) rebase(h *history, n *entry, fresh bool) {
 func (s *Shard) finalize(h *history) {
 	cut := s.cut(h)
 	for len(h.window) > 0 {
-		n := h.window[0]
-		final := n.event.Time.Before(cut)
+		final := h.window[0].at.Before(cut)
 		if !final && len(h.window) <= s.engine.config.WindowEvents && h.bytes <= h.room() {
 			break
 		}
 		if !final {
 			s.engine.metrics.overflows.Inc()
 		}
-		if n.quiet {
+		n := h.get(0)
+		if h.window[0].quiet {
 			// No rule had anything to say of it, nor will it now.
 			h.fold(n)
 		} else {
 			s.rebase(h, n, false)
 		}
 		h.remember(n)
-		h.remove(0, s.writer)
-		s.release(n)
+		h.remove(0)
 	}
 	s.forget(h, cut.Add(-ledger.AttemptSpan))
 }
@@ -598,13 +574,12 @@ func (s *Shard) Restore(key event.Key, data []byte) error {
 		return fmt.Errorf("identity %.40s: the key has %d bytes, 1 to %d are possible", key, len(key), event.MaxIDLen)
 	}
 	s.takeRules()
-	n, known := s.store.find(key)
-	if len(data) == 0 && !known {
+	if _, known := s.store.find(key); len(data) == 0 && !known {
 		return nil
 	}
 	live := s.store.live
 	defer func() { s.engine.metrics.identities.Add(float64(s.store.live - live)) }()
-	n = s.store.number(key)
+	n := s.store.number(key)
 	if i := s.store.refs[n].hot; i > 0 {
 		s.hot[i-1].changed = false
 		s.close(s.hot[i-1])
@@ -616,17 +591,16 @@ func (s *Shard) Restore(key event.Key, data []byte) error {
 	}
 	// It is read now, so that what cannot be read is known before the first event.
 	h := &s.restored
-	s.entries = append(s.entries, h.window...)
 	h.empty()
 	h.number = n
 	var newest time.Time
 	var err error
 	if isV1(data) {
-		newest, err = h.decodeV1(key, data, s.writer)
-		h.encode(s.writer, s.partWriter, newest, s.cut(h))
+		newest, err = h.decodeV1(key, data)
+		h.encode(newest, s.cut(h))
 		data = s.writer.Bytes()
 	} else {
-		newest, err = h.decode(s.reader, s.partReader, key, data, s.entry)
+		newest, err = h.decode(key, data)
 	}
 	if err != nil {
 		return fmt.Errorf("identity %s: %w", key, err)
@@ -651,7 +625,7 @@ func later(a, b time.Time) time.Time {
 // Close gives the shard's share of the gauges back.
 func (s *Shard) Close() {
 	s.engine.metrics.identities.Sub(float64(s.store.live))
-	s.store, s.hot, s.entries = nil, nil, nil
+	s.store, s.hot = nil, nil
 }
 
 func (s *Shard) takeRules() {

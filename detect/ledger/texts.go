@@ -6,7 +6,7 @@ import (
 )
 
 // textsChunk is how much room Texts takes at a time.
-const textsChunk = 4 << 10
+const textsChunk = 8 << 10
 
 // Texts keeps the texts of one identity in a few large pieces of memory instead
 // of one small one each: a ledger is folded without an allocation per event.
@@ -40,6 +40,16 @@ func (t *Texts) Join(parts ...string) string {
 		t.chunk = append(t.chunk, s...)
 	}
 	return TextOf(t.chunk[begin:])
+}
+
+// Copy returns a copy of b.
+func (t *Texts) Copy(b []byte) []byte {
+	if cap(t.chunk)-len(t.chunk) < len(b) {
+		t.chunk = make([]byte, 0, max(textsChunk, len(b)))
+	}
+	begin := len(t.chunk)
+	t.chunk = append(t.chunk, b...)
+	return t.chunk[begin:len(t.chunk):len(t.chunk)]
 }
 
 // Room returns how many bytes are left before Texts needs more memory.
