@@ -19,6 +19,9 @@ type Provider struct {
 	// Title for people: "Okta System Log".
 	Title      string
 	Normalizer Normalizer
+	// Example is a YAML section to start from, with what the credential needs in
+	// comments.
+	Example string
 	// Shows says what its logs can and cannot tell, as the documents of the
 	// vendor have it.
 	Shows []Capability

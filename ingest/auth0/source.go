@@ -22,7 +22,7 @@ const source event.Source = "auth0"
 
 // Provider is Auth0's tenant log.
 func Provider() ingest.Provider {
-	return ingest.Provider{Source: source, Title: "Auth0 tenant logs", Normalizer: New(), Shows: []ingest.Capability{
+	return ingest.Provider{Source: source, Title: "Auth0 tenant logs", Normalizer: New(), Example: example, Shows: []ingest.Capability{
 		{Fact: ingest.FactFactor, Extent: ingest.Partly, Note: "passkey and password on the sign-in; a second factor in gd_auth_succeed of the same session"},
 		{Fact: ingest.FactPasskeyKind, Extent: ingest.Partly, Note: "by the inventory: credential_device_type"},
 		{Fact: ingest.FactEnrolment, Extent: ingest.Fully, Note: "values of authenticator.type other than passkey are unverified"},

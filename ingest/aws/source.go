@@ -10,7 +10,7 @@ const source event.Source = "aws"
 
 // Provider is AWS: the console, IAM, STS and IAM Identity Center in CloudTrail.
 func Provider() ingest.Provider {
-	return ingest.Provider{Source: source, Title: "AWS CloudTrail", Normalizer: New(), Shows: []ingest.Capability{
+	return ingest.Provider{Source: source, Title: "AWS CloudTrail", Normalizer: New(), Example: example, Shows: []ingest.Capability{
 		{Fact: ingest.FactFactor, Extent: ingest.Fully, Note: "IAM by the device's ARN, Identity Center by CredentialType; federated sign-ins are proved elsewhere"},
 		{Fact: ingest.FactPasskeyKind, Extent: ingest.Never, Note: "security keys and passkeys are one kind"},
 		{Fact: ingest.FactEnrolment, Extent: ingest.Fully, Note: "what Identity Center's records ask for is unverified"},

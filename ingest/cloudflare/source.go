@@ -20,7 +20,7 @@ const source event.Source = "cloudflare"
 
 // Provider is Cloudflare Access.
 func Provider() ingest.Provider {
-	return ingest.Provider{Source: source, Title: "Cloudflare Access", Normalizer: New(), Shows: []ingest.Capability{
+	return ingest.Provider{Source: source, Title: "Cloudflare Access", Normalizer: New(), Example: example, Shows: []ingest.Capability{
 		{Fact: ingest.FactFactor, Extent: ingest.Partly, Note: "the one-time PIN; else the identity provider, which knows"},
 		{Fact: ingest.FactPasskeyKind, Extent: ingest.Never},
 		{Fact: ingest.FactEnrolment, Extent: ingest.Never},

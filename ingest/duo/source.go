@@ -23,7 +23,7 @@ const source event.Source = "duo"
 
 // Provider is Cisco Duo.
 func Provider() ingest.Provider {
-	return ingest.Provider{Source: source, Title: "Cisco Duo", Normalizer: New(), Shows: []ingest.Capability{
+	return ingest.Provider{Source: source, Title: "Cisco Duo", Normalizer: New(), Example: example, Shows: []ingest.Capability{
 		{Fact: ingest.FactFactor, Extent: ingest.Partly, Note: "the second factor; a plain passcode does not say what made it"},
 		{Fact: ingest.FactPasskeyKind, Extent: ingest.Never},
 		{Fact: ingest.FactEnrolment, Extent: ingest.Partly, Note: "by the person; what an administrator adds names nobody"},

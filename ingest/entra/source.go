@@ -20,7 +20,7 @@ const source event.Source = "entra"
 
 // Provider is Microsoft Entra ID.
 func Provider() ingest.Provider {
-	return ingest.Provider{Source: source, Title: "Microsoft Entra ID", Normalizer: New(), Shows: []ingest.Capability{
+	return ingest.Provider{Source: source, Title: "Microsoft Entra ID", Normalizer: New(), Example: example, Shows: []ingest.Capability{
 		{Fact: ingest.FactFactor, Extent: ingest.Fully, Note: "of fresh proofs; Graph shows methods in its beta version alone"},
 		{Fact: ingest.FactPasskeyKind, Extent: ingest.Fully, Note: "device-bound or synced; older rows say FIDO2 security key for both"},
 		{Fact: ingest.FactEnrolment, Extent: ingest.Fully},

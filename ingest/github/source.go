@@ -24,7 +24,7 @@ const source event.Source = "github"
 
 // Provider is GitHub's audit log.
 func Provider() ingest.Provider {
-	return ingest.Provider{Source: source, Title: "GitHub audit log", Normalizer: New(), Shows: []ingest.Capability{
+	return ingest.Provider{Source: source, Title: "GitHub audit log", Normalizer: New(), Example: example, Shows: []ingest.Capability{
 		{Fact: ingest.FactFactor, Extent: ingest.Partly, Note: "a passkey by its nickname (documented, unverified), codes by SMS and recovery codes; nothing else"},
 		{Fact: ingest.FactPasskeyKind, Extent: ingest.Never},
 		{Fact: ingest.FactEnrolment, Extent: ingest.Partly, Note: "with Enterprise Managed Users, or in a person's own security log"},

@@ -21,7 +21,7 @@ const source event.Source = "google"
 
 // Provider is Google Workspace.
 func Provider() ingest.Provider {
-	return ingest.Provider{Source: source, Title: "Google Workspace", Normalizer: New(), Shows: []ingest.Capability{
+	return ingest.Provider{Source: source, Title: "Google Workspace", Normalizer: New(), Example: example, Shows: []ingest.Capability{
 		{Fact: ingest.FactFactor, Extent: ingest.Partly, Note: "all challenges that were shown; only of the last one it is known that it was passed"},
 		{Fact: ingest.FactPasskeyKind, Extent: ingest.Never},
 		{Fact: ingest.FactEnrolment, Extent: ingest.Partly, Note: "passkeys; 2-step verification without its method"},

@@ -100,7 +100,9 @@ func check(t reporter, n ingest.Normalizer, r ingest.Record, sound bool) ([]even
 		r.Data = before
 	}
 	again, _, errAgain := normalize(n, r)
-	if diff := cmp.Diff(events, again); diff != "" {
+	if !reflect.DeepEqual(events, again) {
+		// cmp.Diff only for the message: its own randomness would keep a fuzzer busy.
+		diff := cmp.Diff(events, again)
 		fail("a second time gives other events, so a replay would differ from live (-first +second):\n%s", diff)
 	}
 	if (err == nil) != (errAgain == nil) || err != nil && errAgain != nil && err.Error() != errAgain.Error() {

@@ -22,7 +22,7 @@ const (
 
 // Provider is JumpCloud Directory Insights.
 func Provider() ingest.Provider {
-	return ingest.Provider{Source: source, Title: "JumpCloud Directory Insights", Normalizer: New(), Shows: []ingest.Capability{
+	return ingest.Provider{Source: source, Title: "JumpCloud Directory Insights", Normalizer: New(), Example: example, Shows: []ingest.Capability{
 		{Fact: ingest.FactFactor, Extent: ingest.Partly, Note: "auth_methods where the event has them; an administrator's sign-in says only that there was a second factor"},
 		{Fact: ingest.FactPasskeyKind, Extent: ingest.Partly, Note: "JumpCloud Go is bound to a device; WebAuthn is not told apart"},
 		{Fact: ingest.FactEnrolment, Extent: ingest.Partly, Note: "TOTP only: WebAuthn, JumpCloud Protect and JumpCloud Go have no documented event"},

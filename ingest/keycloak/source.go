@@ -19,7 +19,7 @@ const source event.Source = "keycloak"
 
 // Provider is Keycloak.
 func Provider() ingest.Provider {
-	return ingest.Provider{Source: source, Title: "Keycloak events and admin events", Normalizer: New(), Shows: []ingest.Capability{
+	return ingest.Provider{Source: source, Title: "Keycloak events and admin events", Normalizer: New(), Example: example, Shows: []ingest.Capability{
 		{Fact: ingest.FactFactor, Extent: ingest.Partly, Note: "WebAuthn; a password and a session's cookie are not told apart, a code by its credential where credentials may be read"},
 		{Fact: ingest.FactPasskeyKind, Extent: ingest.Never, Note: "unverified: no flag of a credential was seen to say so"},
 		{Fact: ingest.FactEnrolment, Extent: ingest.Fully},

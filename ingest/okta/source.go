@@ -20,7 +20,7 @@ const source event.Source = "okta"
 
 // Provider is the Okta System Log.
 func Provider() ingest.Provider {
-	return ingest.Provider{Source: source, Title: "Okta System Log", Normalizer: New(), Shows: []ingest.Capability{
+	return ingest.Provider{Source: source, Title: "Okta System Log", Normalizer: New(), Example: example, Shows: []ingest.Capability{
 		{Fact: ingest.FactFactor, Extent: ingest.Fully, Note: "Classic and Identity Engine; debugData is no contract by Okta's own words"},
 		{Fact: ingest.FactPasskeyKind, Extent: ingest.Partly, Note: "where the enrolment has backupEligible"},
 		{Fact: ingest.FactEnrolment, Extent: ingest.Fully},

@@ -23,7 +23,7 @@ const source event.Source = "onelogin"
 
 // Provider is OneLogin.
 func Provider() ingest.Provider {
-	return ingest.Provider{Source: source, Title: "OneLogin events", Normalizer: New(), Shows: []ingest.Capability{
+	return ingest.Provider{Source: source, Title: "OneLogin events", Normalizer: New(), Example: example, Shows: []ingest.Capability{
 		{Fact: ingest.FactFactor, Extent: ingest.Partly, Note: "by webhook, in an event beside the sign-in; the API leaves the factor out"},
 		{Fact: ingest.FactPasskeyKind, Extent: ingest.Never},
 		{Fact: ingest.FactEnrolment, Extent: ingest.Partly, Note: "that a device was registered or removed; its kind by webhook only"},

@@ -20,7 +20,7 @@ const source event.Source = "pingone"
 
 // Provider is PingOne with PingID.
 func Provider() ingest.Provider {
-	return ingest.Provider{Source: source, Title: "PingOne audit activities", Normalizer: New(), Shows: []ingest.Capability{
+	return ingest.Provider{Source: source, Title: "PingOne audit activities", Normalizer: New(), Example: example, Shows: []ingest.Capability{
 		{Fact: ingest.FactFactor, Extent: ingest.Partly, Note: "on the checks of password, passcode and assertion beside the sign-in; that a passcode's device is named is unverified"},
 		{Fact: ingest.FactPasskeyKind, Extent: ingest.Never},
 		{Fact: ingest.FactEnrolment, Extent: ingest.Partly, Note: "DEVICE activities; that they name the type is unverified"},

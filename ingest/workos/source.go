@@ -22,7 +22,7 @@ const source event.Source = "workos"
 
 // Provider is WorkOS.
 func Provider() ingest.Provider {
-	return ingest.Provider{Source: source, Title: "WorkOS events", Normalizer: New(), Shows: []ingest.Capability{
+	return ingest.Provider{Source: source, Title: "WorkOS events", Normalizer: New(), Example: example, Shows: []ingest.Capability{
 		{Fact: ingest.FactFactor, Extent: ingest.Partly, Note: "the first factor; of a second one only that there was one"},
 		{Fact: ingest.FactPasskeyKind, Extent: ingest.Never},
 		{Fact: ingest.FactEnrolment, Extent: ingest.Never, Note: "a passkey is learned from its use"},

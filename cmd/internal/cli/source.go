@@ -25,7 +25,7 @@ func (c *cli) sourceCommand() *cobra.Command {
 		Use:   "source",
 		Short: "Show, check, follow, backfill and reset the inputs of the configuration",
 	}
-	cmd.AddCommand(c.sourceListCommand(), c.sourceCheckCommand(), c.sourceTailCommand(), c.sourceBackfillCommand(), c.sourceResetCommand())
+	cmd.AddCommand(c.sourceListCommand(), c.sourceProvidersCommand(), c.sourceCheckCommand(), c.sourceTailCommand(), c.sourceBackfillCommand(), c.sourceResetCommand())
 	return cmd
 }
 
@@ -65,7 +65,7 @@ func (c *cli) sourceListCommand() *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List the inputs of the configuration, and the providers that this build can read",
+		Short: "List the inputs of the configuration",
 		Args:  cobra.NoArgs,
 		RunE: failing(func(*cobra.Command, []string) error {
 			if output != "table" && output != "json" {
@@ -116,18 +116,60 @@ func (c *cli) sourceListCommand() *cobra.Command {
 				return err
 			}
 			if len(all) == 0 {
-				fmt.Fprintln(c.Stdout, "The configuration has no inputs.")
+				fmt.Fprintln(c.Stdout, "The configuration has no inputs; `stepdown source providers` shows what can be one.")
 			}
-			fmt.Fprint(c.Stdout, "\nProviders of this build, the names of their sections:\n")
-			for _, p := range config.Providers() {
-				fmt.Fprintf(w, "  %s\t%s\n", p.Source, p.Title)
-			}
-			return w.Flush()
+			return nil
 		}),
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table, or json: one input a line")
 	c.configFlag(cmd)
 	return cmd
+}
+
+// printFacts prints how far a provider tells each fact, each line after prefix.
+func (c *cli) printFacts(p ingest.Provider, prefix string) error {
+	w := tabwriter.NewWriter(c.Stdout, 0, 4, 2, ' ', 0)
+	for _, s := range p.Shows {
+		line := fmt.Sprintf("%s%s\t%s", prefix, s.Fact, s.Extent)
+		if s.Note != "" {
+			line += "\t" + s.Note
+		}
+		fmt.Fprintln(w, line)
+	}
+	return w.Flush()
+}
+
+func (c *cli) sourceProvidersCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "providers [PROVIDER…]",
+		Short: "List the providers whose APIs can be read; of those named, a section to start from and what their logs can show",
+		RunE: failing(func(_ *cobra.Command, args []string) error {
+			all := config.Providers()
+			if len(args) == 0 {
+				w := tabwriter.NewWriter(c.Stdout, 0, 4, 2, ' ', 0)
+				for _, p := range all {
+					fmt.Fprintf(w, "%s\t%s\n", p.Source, p.Title)
+				}
+				fmt.Fprintln(w, "\nA provider's name shows more. Beside them an input is of files (file), of what is pushed\n(webhook), or of a Kafka topic (topic).")
+				return w.Flush()
+			}
+			for _, name := range args {
+				i := slices.IndexFunc(all, func(p ingest.Provider) bool { return string(p.Source) == name })
+				if i < 0 {
+					return withCode(exitUsage, fmt.Errorf("%q is no provider; `stepdown source providers` lists them", name))
+				}
+				fmt.Fprintf(c.Stdout, "# %s\ninputs:\n  - name: %s\n    %s:\n", all[i].Title, name, name)
+				for line := range strings.Lines(all[i].Example) {
+					fmt.Fprint(c.Stdout, "      "+line)
+				}
+				fmt.Fprintln(c.Stdout, "\n# What its logs can show:")
+				if err := c.printFacts(all[i], "#   "); err != nil {
+					return err
+				}
+			}
+			return nil
+		}),
+	}
 }
 
 func (c *cli) sourceCheckCommand() *cobra.Command {
@@ -172,14 +214,14 @@ positions alone. The exit code is 1 if a stream cannot be read.`,
 					}
 					fmt.Fprintf(w, "  %s\t%s\t%s\n", f.Stream, checkResult(f), told(f, time.Now()))
 				}
-				if !quiet {
-					fmt.Fprintln(w, "\t\t\n  WHAT IT SHOWS\t\t")
-					for _, s := range provider.Shows {
-						fmt.Fprintf(w, "  %s\t%s\t%s\n", s.Fact, s.Extent, s.Note)
-					}
-				}
 				if err := w.Flush(); err != nil {
 					return err
+				}
+				if !quiet {
+					fmt.Fprintln(c.Stdout, "\n  What its logs can show:")
+					if err := c.printFacts(provider, "  "); err != nil {
+						return err
+					}
 				}
 			}
 			if bad > 0 {

@@ -7,6 +7,7 @@ import (
 	"stepdown/ingest"
 	"stepdown/ingest/auth0"
 	"stepdown/ingest/aws"
+	"stepdown/ingest/cloudflare"
 	"stepdown/ingest/duo"
 	"stepdown/ingest/entra"
 	"stepdown/ingest/file"
@@ -25,18 +26,19 @@ import (
 // by a line here: its section of an input, its normalizer and what it shows follow
 // from its Config.
 type Live struct {
-	Auth0     Optional[auth0.Config]     `yaml:"auth0,omitzero"`
-	AWS       Optional[aws.Config]       `yaml:"aws,omitzero"`
-	Duo       Optional[duo.Config]       `yaml:"duo,omitzero"`
-	Entra     Optional[entra.Config]     `yaml:"entra,omitzero"`
-	GitHub    Optional[github.Config]    `yaml:"github,omitzero"`
-	Google    Optional[google.Config]    `yaml:"google,omitzero"`
-	JumpCloud Optional[jumpcloud.Config] `yaml:"jumpcloud,omitzero"`
-	Keycloak  Optional[keycloak.Config]  `yaml:"keycloak,omitzero"`
-	Okta      Optional[okta.Config]      `yaml:"okta,omitzero"`
-	OneLogin  Optional[onelogin.Config]  `yaml:"onelogin,omitzero"`
-	PingOne   Optional[pingone.Config]   `yaml:"pingone,omitzero"`
-	WorkOS    Optional[workos.Config]    `yaml:"workos,omitzero"`
+	Auth0      Optional[auth0.Config]      `yaml:"auth0,omitzero"`
+	AWS        Optional[aws.Config]        `yaml:"aws,omitzero"`
+	Cloudflare Optional[cloudflare.Config] `yaml:"cloudflare,omitzero"`
+	Duo        Optional[duo.Config]        `yaml:"duo,omitzero"`
+	Entra      Optional[entra.Config]      `yaml:"entra,omitzero"`
+	GitHub     Optional[github.Config]     `yaml:"github,omitzero"`
+	Google     Optional[google.Config]     `yaml:"google,omitzero"`
+	JumpCloud  Optional[jumpcloud.Config]  `yaml:"jumpcloud,omitzero"`
+	Keycloak   Optional[keycloak.Config]   `yaml:"keycloak,omitzero"`
+	Okta       Optional[okta.Config]       `yaml:"okta,omitzero"`
+	OneLogin   Optional[onelogin.Config]   `yaml:"onelogin,omitzero"`
+	PingOne    Optional[pingone.Config]    `yaml:"pingone,omitzero"`
+	WorkOS     Optional[workos.Config]     `yaml:"workos,omitzero"`
 }
 
 // Input is one log to read: files, or one of the sections beside it.

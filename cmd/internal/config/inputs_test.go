@@ -92,6 +92,13 @@ func TestEveryProviderIsComplete(t *testing.T) {
 				t.Errorf("%s: does not say how far it tells the %s", key, fact)
 			}
 		}
+		section := "    " + strings.ReplaceAll(strings.TrimSpace(p.Example), "\n", "\n    ")
+		cfg, err := Parse(key+"/example.yaml", []byte("inputs:\n- name: example\n  "+key+":\n"+section+"\n"))
+		if err != nil {
+			t.Errorf("%s: its example is wrong: %v", key, err)
+		} else if got, _ := cfg.Inputs[0].Settings(); got != key {
+			t.Errorf("%s: its example is of %q", key, got)
+		}
 		if s.SetDefaults(); s.Validate() == nil {
 			t.Errorf("%s: defaults without an address or credential are valid", key)
 		}
