@@ -1,7 +1,9 @@
 package detect
 
 import (
+	"bytes"
 	"container/heap"
+	"encoding/binary"
 	"fmt"
 	"iter"
 	"slices"
@@ -16,10 +18,10 @@ import (
 // maxRuleErrors is how often a rule may fail in a shard before it is left out.
 const maxRuleErrors = 100
 
-// maxHot is how many histories are kept decoded, at up to 100 KB each. Under a
+// maxHot is how many histories are kept decoded, at up to 50 KB each. Under a
 // skewed load these are the identities of nearly half of the events and of most
 // events with long windows.
-const maxHot = 512
+const maxHot = 1024
 
 // renewRoom is how little room for texts makes a decoded history be encoded and
 // decoded again: it then has only the texts that it uses.
@@ -137,22 +139,45 @@ func (s *Shard) close(h *history) {
 	if !h.open {
 		return
 	}
-	s.save(h)
+	s.save(h, true)
 	s.store.refs[h.number].hot = 0
 	h.open = false
 }
 
-// save encodes h where it has changed.
-func (s *Shard) save(h *history) {
-	if !h.changed {
+// save encodes h where it has changed. withHead keeps the head of a long window too,
+// for this shard alone: folding it again would take longer than reading it.
+func (s *Shard) save(h *history, withHead bool) {
+	withHead = withHead && h.folded && h.rules == s.rules && len(h.window) >= minHeadWindow
+	if !h.changed && !withHead {
 		return
 	}
 	if shed := h.encode(s.newest, s.cut(h)); shed > 0 {
 		s.engine.metrics.forgotten.Add(float64(shed))
 	}
+	core := len(s.writer.Bytes())
+	if withHead {
+		s.part.Reset()
+		h.head.Encode(s.part)
+		s.writer.Append(s.part.Bytes())
+	}
+	s.writer.Fixed32(uint32(core))
 	s.store.put(h.number, h.key, s.writer.Bytes())
 	s.store.refs[h.number].rules = h.rules
 	h.changed = false
+}
+
+// minHeadWindow is how long a window must be for its head to be kept.
+const minHeadWindow = 2
+
+// split divides what is kept into the state and the encoded head, which may be
+// empty.
+func split(kept []byte) (core, head []byte) {
+	if len(kept) < 4 {
+		return nil, nil
+	}
+	end := len(kept) - 4
+	n := binary.LittleEndian.Uint32(kept[end:])
+	return kept[:n], kept[n:end]
 }
 
 // load decodes the history of an identity into h, at place i of hot.
@@ -173,8 +198,15 @@ func (s *Shard) load(h *history, n uint32, i int) error {
 		return nil
 	}
 	h.rules = s.store.refs[n].rules
-	if _, err := h.decode(name, h.data[len(key):]); err != nil {
+	core, head := split(h.data[len(key):])
+	if _, err := h.decode(name, core); err != nil {
 		return fmt.Errorf("identity %s: %w", name, err) // cannot be: it was read when it came
+	}
+	if len(head) > 0 && h.rules == s.rules {
+		s.partReader.Reset(head, &h.space)
+		h.head.Decode(s.partReader)
+		h.head.Keep(&h.space)
+		h.folded = true
 	}
 	h.space.Reserve(2 * renewRoom)
 	return nil
@@ -540,9 +572,10 @@ func (s *Shard) Dirty() iter.Seq2[State, error] {
 				continue
 			}
 			if i := s.store.refs[n].hot; i > 0 {
-				s.save(s.hot[i-1])
+				s.save(s.hot[i-1], false)
 			}
-			key, record := s.store.slot(n)
+			key, kept := s.store.slot(n)
+			record, _ := split(kept)
 			if cap(space)-len(space) < len(key)+len(record) {
 				space = make([]byte, 0, max(64<<10, len(key)+len(record)))
 			}
@@ -598,14 +631,17 @@ func (s *Shard) Restore(key event.Key, data []byte) error {
 	if isV1(data) {
 		newest, err = h.decodeV1(key, data)
 		h.encode(newest, s.cut(h))
-		data = s.writer.Bytes()
+		data = bytes.Clone(s.writer.Bytes())
 	} else {
 		newest, err = h.decode(key, data)
 	}
 	if err != nil {
 		return fmt.Errorf("identity %s: %w", key, err)
 	}
-	s.store.put(n, key, data)
+	s.writer.Reset()
+	s.writer.Append(data)
+	s.writer.Fixed32(uint32(len(data)))
+	s.store.put(n, key, s.writer.Bytes())
 	s.newest, s.clock = later(s.newest, newest), later(s.clock, newest)
 	for i := range h.emissions {
 		if m := &h.emissions[i]; m.waits() {

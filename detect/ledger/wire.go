@@ -123,6 +123,9 @@ func (w *Writer) Fixed(x uint64) { w.buf = binary.LittleEndian.AppendUint64(w.bu
 // Fixed32 is Fixed for four bytes.
 func (w *Writer) Fixed32(x uint32) { w.buf = binary.LittleEndian.AppendUint32(w.buf, x) }
 
+// Append writes bytes without their length.
+func (w *Writer) Append(b []byte) { w.buf = append(w.buf, b...) }
+
 // Blob writes bytes.
 func (w *Writer) Blob(b []byte) {
 	w.Uint(uint64(len(b)))
