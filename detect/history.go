@@ -119,6 +119,8 @@ type history struct {
 	floor uint64
 	// offset of the last event of the partition that was applied, -1 for none.
 	offset int64
+	// lateness is the longest of the sources that the identity has.
+	lateness time.Duration
 
 	// open: it is of an identity; changed since it was encoded.
 	open, changed bool
@@ -194,7 +196,7 @@ func (h *history) empty() {
 	h.folded, h.changed, h.rules = false, false, 0
 	h.window, h.bytes = h.window[:0], 0
 	h.baseChanged = true
-	h.remembered, h.floor, h.offset = h.remembered[:0], 0, -1
+	h.remembered, h.floor, h.offset, h.lateness = h.remembered[:0], 0, -1, 0
 	clear(h.emissions)
 	h.emissions = h.emissions[:0]
 	h.head.CopyFrom(&h.base)
@@ -354,6 +356,7 @@ func (h *history) encode(newest, cut time.Time) (shed int) {
 	w.Reset()
 	w.Byte(stateVersion)
 	w.Int(h.offset)
+	w.Uint(uint64(h.lateness / time.Second))
 	w.Time(newest)
 	w.Blob(h.encodedBase)
 	w.Blob(h.encodedUsual)
@@ -422,7 +425,7 @@ func (h *history) decode(key event.Key, data []byte) (time.Time, error) {
 	if v := r.Byte(); r.Err() == nil && v != stateVersion {
 		return time.Time{}, fmt.Errorf("decode ledger: version %d, this build reads up to %d", v, stateVersion)
 	}
-	h.offset = r.Int()
+	h.offset, h.lateness = r.Int(), time.Duration(r.Uint())*time.Second
 	newest := r.Time()
 	base, usual := r.Blob(), r.Blob()
 	part.Reset(base, &h.space)

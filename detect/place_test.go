@@ -134,6 +134,27 @@ func TestTooLateStillCounts(t *testing.T) {
 	r.want("what waited is judged by it")
 }
 
+// TestASourceThatIsLate: a record is put where it belongs if it comes within the
+// lateness of its source.
+func TestASourceThatIsLate(t *testing.T) {
+	for _, tt := range []struct {
+		source event.Source
+		want   string
+	}{{"okta", "too_late"}, {"google", "late"}} {
+		p := newPerson(1)
+		r := newRun(t, pack(t, 1), detect.DefaultConfig())
+		of := func(e event.Event) event.Event {
+			e.Source = tt.source
+			return e
+		}
+		r.apply(of(p.signIn(origin().Add(-2*time.Hour), event.MethodPasskey)), of(p.signIn(origin(), event.MethodPasskey)))
+		r.apply(of(p.event(event.SessionActivity, origin().Add(-95*time.Minute))))
+		if n := r.counts("stepdown_detect_events_total", tt.want); n != 1 {
+			t.Errorf("%s: %v records %s, want the one that comes 95 minutes late", tt.source, n, tt.want)
+		}
+	}
+}
+
 func TestSkipsWhatWasApplied(t *testing.T) {
 	p := newPerson(1)
 	r := newRun(t, pack(t, 1), detect.DefaultConfig())

@@ -241,6 +241,7 @@ func (s *Shard) place(h *history, e *event.Event) placement {
 	s.keeper.space = &h.space
 	n.take(e, &s.keeper, &h.usual.event)
 	n.event.Key = h.key
+	h.lateness = max(h.lateness, s.engine.config.lateness(n.event.Source))
 	cut := s.cut(h)
 	placed := placedLate
 	if i := h.find(n); i >= 0 {
@@ -294,13 +295,15 @@ func (s *Shard) place(h *history, e *event.Event) placement {
 }
 
 // cut returns the time before which a record comes too late for h.
-func (s *Shard) cut(h *history) time.Time { return h.last().Add(-s.engine.config.Lateness) }
+func (s *Shard) cut(h *history) time.Time {
+	return h.last().Add(-max(h.lateness, s.engine.config.Lateness))
+}
 
 // advance does to a history without head what finalize will do when an event of time
 // t is there, as far as no rule has to be asked: what goes into base now need not be
 // folded into head apart from it.
 func (s *Shard) advance(h *history, t time.Time) {
-	cut := t.Add(-s.engine.config.Lateness)
+	cut := t.Add(-max(h.lateness, s.engine.config.Lateness))
 	for len(h.window) > 0 && h.window[0].quiet && h.window[0].at.Before(cut) {
 		n := h.get(0)
 		h.fold(n)
