@@ -28,6 +28,11 @@ type Config struct {
 	ClientSecret secret.Secret `yaml:"client_secret"`
 	// AuthRealm is where that client is; Realm where it is empty.
 	AuthRealm string `yaml:"auth_realm,omitempty"`
+	// UnnamedFactorIsPassword says that the realm's flows have no authenticator that
+	// Keycloak leaves out of LOGIN but the password: no Kerberos, none of an extension.
+	// A LOGIN that begins a session and names no factor is one by password then; the
+	// source asks for the sessions of its user. Without it, it stays unknown.
+	UnnamedFactorIsPassword bool `yaml:"unnamed_factor_is_password,omitempty"`
 	// Tenant names the realm in events; Realm where it is empty.
 	Tenant string `yaml:"tenant,omitempty"`
 
@@ -106,5 +111,5 @@ func (c *Config) api(rt ingest.Runtime, size, pages int) (*api, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &api{client: client, rt: rt, tenant: tenant, size: size, pages: pages}, nil
+	return &api{client: client, rt: rt, tenant: tenant, size: size, pages: pages, unnamed: c.UnnamedFactorIsPassword}, nil
 }

@@ -12,7 +12,9 @@
 //
 // A LOGIN names its factor for WebAuthn alone (credential_type). Without it, it was
 // a password, or a password and a code, or the cookie of a session, which look alike:
-// it stays unknown. selected_credential_id without a type is a second factor that is
+// it stays unknown, unless the operator says that the realm has nothing else than
+// passwords there, and the session began with it ([Config.UnnamedFactorIsPassword]).
+// selected_credential_id without a type is a second factor that is
 // looked up, where the source may read credentials (member stepdown_credential_type),
 // and unknown where not. auth_method is the protocol and no factor.
 //

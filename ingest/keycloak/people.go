@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"stepdown/ingest"
 	"stepdown/ingest/rest"
@@ -37,9 +38,11 @@ func remember(m map[string]string, key, value string) {
 
 // head is what the source reads of an event or admin event.
 type head struct {
+	Time    int64  `json:"time"`
 	Type    string `json:"type"`
 	RealmID string `json:"realmId"`
 	UserID  string `json:"userId"`
+	Session string `json:"sessionId"`
 	Path    string `json:"resourcePath"`
 	Auth    struct {
 		RealmID string `json:"realmId"`
@@ -89,6 +92,15 @@ func (p *people) complete(ctx context.Context, row json.RawMessage) (json.RawMes
 			return nil, err
 		}
 	}
+	if p.api.unnamed && h.unnamed() {
+		began, err := p.began(ctx, &h)
+		if err != nil {
+			return nil, err
+		}
+		if began {
+			add = append(add, `"stepdown_credential_type":"password"`)
+		}
+	}
 	if id := h.Details["selected_credential_id"]; (h.Type == "LOGIN" || h.Type == "LOGIN_ERROR") && id != "" && user != "" && h.Details["credential_type"] == "" {
 		typ, err := p.credential(ctx, user, id)
 		if err != nil {
@@ -103,6 +115,42 @@ func (p *people) complete(ctx context.Context, row json.RawMessage) (json.RawMes
 	}
 	members := bytes.TrimPrefix(bytes.TrimSpace(row), []byte("{"))
 	return append([]byte("{"+strings.Join(add, ",")+","), members...), nil
+}
+
+// unnamed reports whether the event is a sign-in that names no factor.
+func (h *head) unnamed() bool {
+	if h.Type != "LOGIN" || h.UserID == "" || h.Session == "" || h.Details["grant_type"] != "" {
+		return false
+	}
+	for _, named := range [...]string{"credential_type", "selected_credential_id", "custom_required_action", "identity_provider",
+		"x509_cert_serial_number", "web_authn_authenticator_user_verification_checked"} {
+		if h.Details[named] != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// sessionBegins is how far the beginning of a session, which is written in seconds,
+// may be from the sign-in that began it.
+const sessionBegins = 2 * time.Second
+
+// began reports whether a sign-in began its session; one over the cookie of a
+// session did not. It is false for a session that is over.
+func (p *people) began(ctx context.Context, h *head) (bool, error) {
+	var sessions []struct {
+		ID    string `json:"id"`
+		Start int64  `json:"start"`
+	}
+	if err := p.get(ctx, "users/"+url.PathEscape(h.UserID)+"/sessions", &sessions); err != nil {
+		return false, err
+	}
+	for _, s := range sessions {
+		if s.ID == h.Session {
+			return time.UnixMilli(h.Time).Sub(time.UnixMilli(s.Start)).Abs() <= sessionBegins, nil
+		}
+	}
+	return false, nil
 }
 
 // userOf returns the id of the user that the path of a resource is beneath.

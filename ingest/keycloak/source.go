@@ -20,7 +20,7 @@ const source event.Source = "keycloak"
 // Provider is Keycloak.
 func Provider() ingest.Provider {
 	return ingest.Provider{Source: source, Title: "Keycloak events and admin events", Normalizer: New(), Example: example, Shows: []ingest.Capability{
-		{Fact: ingest.FactFactor, Extent: ingest.Partly, Note: "WebAuthn; a password and a session's cookie are not told apart, a code by its credential where credentials may be read"},
+		{Fact: ingest.FactFactor, Extent: ingest.Partly, Note: "WebAuthn, and a code by its credential; a password by unnamed_factor_is_password alone"},
 		{Fact: ingest.FactPasskeyKind, Extent: ingest.Never, Note: "unverified: no flag of a credential was seen to say so"},
 		{Fact: ingest.FactEnrolment, Extent: ingest.Fully},
 		{Fact: ingest.FactInventory, Extent: ingest.Fully, Note: "credentials of every user; roles by direct mapping alone"},
@@ -45,6 +45,8 @@ type api struct {
 	tenant string
 	// size of a page, and pages at once.
 	size, pages int
+	// unnamed: a factor that a LOGIN does not name is a password.
+	unnamed bool
 }
 
 // cursor is a position in a log that has none of its own.

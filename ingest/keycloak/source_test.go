@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"stepdown/ingest"
+	"stepdown/ingest/event"
 	"stepdown/ingest/ingesttest"
 	"stepdown/ingest/poll"
 	"stepdown/ingest/secret"
@@ -103,6 +104,10 @@ func handler(log func() []json.RawMessage, _ func() time.Time) http.Handler {
 		}
 		path, q := strings.TrimPrefix(r.URL.Path, realm), r.URL.Query()
 		if id, ok := strings.CutPrefix(path, "/users/user"); ok {
+			if n, isSessions := strings.CutSuffix(id, "/sessions"); isSessions {
+				fmt.Fprintf(w, `[{"id":"old","start":%d},{"id":"session%s","start":%d}]`, start.Add(-time.Hour).UnixMilli(), n, start.Truncate(time.Second).UnixMilli())
+				return
+			}
 			if n, isCredentials := strings.CutSuffix(id, "/credentials"); isCredentials {
 				fmt.Fprintf(w, `[{"id":"cred%s","type":"otp"},{"id":"other","type":"password"}]`, n)
 				return
@@ -247,6 +252,49 @@ func TestAdminEventsNameWhomTheyAreAbout(t *testing.T) {
 			}
 			if tc.subject == "" && !bytes.Equal(row, []byte(tc.row)) {
 				t.Errorf("changed: %s", row)
+			}
+		})
+	}
+}
+
+// TestUnnamedFactor: where the operator says so, a sign-in that begins a session and
+// names nothing is one by password.
+func TestUnnamedFactor(t *testing.T) {
+	server := httptest.NewServer(handler(func() []json.RawMessage { return nil }, nil))
+	defer server.Close()
+	rt := ingest.NewRuntime("test", start, slog.New(slog.DiscardHandler), nil)
+	for _, tc := range []struct {
+		name, session, details string
+		says                   bool
+		want                   event.Method
+	}{
+		{"begins a session", "session3", `{"username":"person3"}`, true, event.MethodPassword},
+		{"over the cookie of a session", "old", `{"username":"person3"}`, true, event.MethodUnknown},
+		{"of a session that is over", "gone", `{"username":"person3"}`, true, event.MethodUnknown},
+		{"the operator does not say so", "session3", `{"username":"person3"}`, false, event.MethodUnknown},
+		{"after an action", "session3", `{"username":"person3","custom_required_action":"UPDATE_PASSWORD","credential_type":"password"}`, true, event.MethodUnknown},
+		{"at a broker", "session3", `{"username":"person3","identity_provider":"corp"}`, true, event.MethodFederated},
+		{"with a passkey", "session3", `{"username":"person3","credential_type":"webauthn-passwordless"}`, true, event.MethodPasskey},
+		{"with a code", "session3", `{"username":"person3","selected_credential_id":"cred3"}`, true, event.MethodTOTP},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := settings(t, server.URL)
+			c.UnnamedFactorIsPassword = tc.says
+			a, err := c.api(rt, pageSize, maxPages)
+			if err != nil {
+				t.Fatal(err)
+			}
+			row, err := newPeople(a).complete(t.Context(), json.RawMessage(fmt.Sprintf(`{"id":"1","time":%d,"type":"LOGIN","realmId":"r1","userId":"user3","sessionId":%q,"details":%s}`,
+				start.Add(1500*time.Millisecond).UnixMilli(), tc.session, tc.details)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			events, err := New().Normalize(record(string(row)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f := events[0].Factors; len(f) != 1 || f[0].Method != tc.want {
+				t.Errorf("got %+v, want %s", f, tc.want)
 			}
 		})
 	}
