@@ -472,6 +472,20 @@ func (h *history) decode(key event.Key, data []byte) (time.Time, error) {
 	return newest, nil
 }
 
+// check decodes the window.
+func (h *history) check() error {
+	for i, w := range h.window {
+		n := h.get(i)
+		if err := h.partReader.End(); err != nil {
+			return fmt.Errorf("decode event of the window: %w", err)
+		}
+		if !foldable(&n.event) || !n.event.Time.Equal(w.at) {
+			return errors.New("decode event of the window: it is not valid")
+		}
+	}
+	return nil
+}
+
 func decodeJudgement(r *ledger.Reader) judgement {
 	j := judgement{Withdrawn: r.Bool(), Hash: r.Fixed(), ReadyAt: r.Time(), Body: r.Blob()}
 	if len(j.Body) == 0 {

@@ -636,7 +636,9 @@ func (s *Shard) Restore(key event.Key, data []byte) error {
 		h.encode(newest, s.cut(h))
 		data = bytes.Clone(s.writer.Bytes())
 	} else {
-		newest, err = h.decode(key, data)
+		if newest, err = h.decode(key, data); err == nil {
+			err = h.check()
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("identity %s: %w", key, err)

@@ -21,6 +21,10 @@ import (
 // maxMessage is what a Kafka message may have by default; a state must fit.
 const maxMessage = 1_000_000
 
+// maxCore is what a state may have whatever an attacker does, but for the alerts
+// that this raises.
+const maxCore = 4 << 10
+
 // stateOf applies events of one identity to a new shard and returns its state.
 func stateOf(t testing.TB, set *rule.Set, events []event.Event) detect.State {
 	t.Helper()
@@ -51,8 +55,8 @@ func onlyState(t testing.TB, shard *detect.Shard) detect.State {
 func TestStateOfAnOrdinaryIdentity(t *testing.T) {
 	state := stateOf(t, pack(t, 1), newPerson(1).past(60))
 	t.Logf("%d bytes after sixty days of sign-ins", len(state.Data))
-	if len(state.Data) > 16_000 {
-		t.Errorf("the state takes %d bytes, at most 16,000 are ordinary", len(state.Data))
+	if len(state.Data) > 1_000 {
+		t.Errorf("the state takes %d bytes, at most 1,000 are ordinary", len(state.Data))
 	}
 }
 
@@ -114,7 +118,12 @@ func TestStateOfAFloodFits(t *testing.T) {
 							t.Fatalf("an alert takes %d bytes", len(data))
 						}
 					}
-					largest = max(largest, len(onlyState(t, shard).Data))
+					state := onlyState(t, shard)
+					largest = max(largest, len(state.Data))
+					core, err := detect.CoreSize(state.Key, state.Data)
+					if err != nil || core > maxCore {
+						t.Fatalf("ledger and window take %d bytes, more than %d; %v", core, maxCore, err)
+					}
 				}
 			}
 			t.Logf("the largest state took %d bytes", largest)
@@ -189,6 +198,25 @@ func TestStatesOfEarlierBuilds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzRestore: whatever stands in the state topic, it is an error or a state that an
+// event can be applied to.
+func FuzzRestore(f *testing.F) {
+	set, p := pack(f, 1), newPerson(1)
+	events := append(p.past(3), p.signIn(origin(), event.MethodPassword, event.MethodSMS))
+	f.Add(stateOf(f, set, events).Data)
+	f.Add([]byte{2, 0})
+	next := p.signIn(origin().Add(time.Minute), event.MethodPasskey)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		shard := detect.NewShard(detect.NewEngine(set, detect.DefaultConfig(), nil))
+		if shard.Restore(p.key, data) != nil {
+			return
+		}
+		if err := shard.Apply(&next, 1<<60); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 func TestRestoreRefusesWhatItCannotRead(t *testing.T) {
