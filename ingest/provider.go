@@ -89,6 +89,20 @@ type Settings interface {
 	Open(rt Runtime) (map[string]Source, error)
 }
 
+// Pushed is implemented by Settings whose provider pushes records.
+type Pushed interface {
+	// PushPath is where on the receiver it does; empty where it is polled.
+	PushPath() string
+}
+
+// Receiver is a source to which records are pushed at a path of the receiver. Every
+// collector that listens has one, so it is under no lease, and saves no position.
+type Receiver interface {
+	Source
+	http.Handler
+	Path() string
+}
+
 // Runtime is what a live source is given.
 type Runtime struct {
 	// Input names it in logs and metrics.

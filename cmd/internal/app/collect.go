@@ -71,10 +71,21 @@ func (a *App) openInputs(ctx context.Context) (err error) {
 			a.live = append(a.live, in)
 		case settings != nil:
 			// Made once here to find mistakes, and again by each holder of the lease.
-			if _, err := settings.Open(a.runtime(in.Name)); err != nil {
+			sources, err := settings.Open(a.runtime(in.Name))
+			if err != nil {
 				return fmt.Errorf("inputs[%d] %s: %w", i, in.Name, err)
 			}
-			a.live = append(a.live, in)
+			pushed := 0
+			for name, source := range sources {
+				if r, ok := source.(ingest.Receiver); ok {
+					hooks.Handle(r.Path(), r)
+					a.inputs[inputName(in, name)] = r
+					pushed++
+				}
+			}
+			if pushed < len(sources) {
+				a.live = append(a.live, in)
+			}
 		default:
 			source, err := file.New(in.File, a.log)
 			if err != nil {
@@ -283,12 +294,19 @@ func (a *App) open(in *config.Input) (map[string]ingest.Source, error) {
 		}
 		return map[string]ingest.Source{topicStream: source}, nil
 	}
-	_, settings := in.Settings()
-	sources, err := settings.Open(a.runtime(in.Name))
+	sources, err := openPolled(in, a.runtime(in.Name))
 	if err != nil {
 		return nil, fmt.Errorf("input %s: %w", in.Name, err)
 	}
 	return sources, nil
+}
+
+// openPolled makes those sources of a live input that are asked, and not pushed to.
+func openPolled(in *config.Input, rt ingest.Runtime) (map[string]ingest.Source, error) {
+	_, settings := in.Settings()
+	sources, err := settings.Open(rt)
+	maps.DeleteFunc(sources, func(_ string, s ingest.Source) bool { _, pushed := s.(ingest.Receiver); return pushed })
+	return sources, err
 }
 
 func (l *lease) start(in *config.Input, stream string, c *ingest.Collector) {

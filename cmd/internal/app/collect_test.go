@@ -2,6 +2,11 @@ package app_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -382,5 +387,62 @@ func TestATopicWithAProvidersRecordsIsAnInput(t *testing.T) {
 	letters := 0
 	if err := p.Client().Scan(t.Context(), p.Client().Topics().DeadLetter, stream.Span{}, func(stream.Message) error { letters++; return nil }); err != nil || letters != 1 {
 		t.Errorf("%d dead letters, %v, want the one that is no JSON", letters, err)
+	}
+}
+
+func TestASignedPushIsAcceptedWhenKafkaHasIt(t *testing.T) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	point, err := private.PublicKey.Bytes() // 4, x and y
+	if err != nil {
+		t.Fatal(err)
+	}
+	enc := base64.RawURLEncoding.EncodeToString
+	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"keys":[{"kty":"EC","crv":"P-256","kid":"k1","x":%q,"y":%q}]}`, enc(point[1:33]), enc(point[33:]))
+	}))
+	defer issuer.Close()
+	cfg := newConfig(filepath.Join(t.TempDir(), "data"))
+	cfg.Receiver.Listen = "127.0.0.1:0"
+	in := config.Input{Name: "signals"}
+	in.SSF.SetDefault()
+	ssf := &in.SSF.Value
+	ssf.Issuer, ssf.Audience, ssf.JWKSURI, ssf.Push.Path = "https://idp.example.com", []string{"stepdown"}, issuer.URL+"/keys", "/ssf"
+	cfg.Inputs = []config.Input{in}
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, cfg, app.Options{})
+	claims := fmt.Sprintf(`{"iss":"https://idp.example.com","aud":"stepdown","jti":"synthetic-set","iat":%d,"sub_id":{"format":"email","email":"jane@example.com"},
+		"events":{"https://schemas.openid.net/secevent/caep/event-type/session-revoked":{}}}`, time.Now().Unix())
+	signed := enc([]byte(`{"alg":"ES256","kid":"k1","typ":"secevent+jwt"}`)) + "." + enc([]byte(claims))
+	digest := sha256.Sum256([]byte(signed))
+	r, sig, err := ecdsa.Sign(rand.Reader, private, digest[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := signed + "." + enc(append(r.FillBytes(make([]byte, 32)), sig.FillBytes(make([]byte, 32))...))
+	push := func(body string) int {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+p.ReceiverAddr()+"/ssf", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/secevent+jwt")
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode
+	}
+	p.until("the token to be taken", func() bool { return push(token) == http.StatusAccepted })
+	if got := events(t, p.Client()); got["synthetic-set"] == 0 {
+		t.Errorf("answered 202, and the topic has %v", got)
+	}
+	if status := push(signed + "." + enc(make([]byte, 64))); status != http.StatusBadRequest {
+		t.Errorf("a token with a broken signature is answered %d", status)
 	}
 }

@@ -52,8 +52,7 @@ func CheckInput(ctx context.Context, in *config.Input, since time.Time, log *slo
 	watch := &watchedTransport{next: http.DefaultTransport}
 	rt := ingest.NewRuntime(in.Name, since, log, prometheus.NewRegistry())
 	rt.HTTP = watch
-	_, settings := in.Settings()
-	sources, err := settings.Open(rt)
+	sources, err := openPolled(in, rt)
 	if err != nil {
 		return nil, err
 	}
@@ -161,8 +160,7 @@ func (w *watchedTransport) seen() (requests int, skew time.Duration) {
 // logged and polled again.
 func Tail(ctx context.Context, cfg *config.Config, in *config.Input, since time.Time, log *slog.Logger, each func(ingest.Normalized) error) error {
 	rt := ingest.NewRuntime(in.Name, since, log, prometheus.NewRegistry())
-	_, settings := in.Settings()
-	sources, err := settings.Open(rt)
+	sources, err := openPolled(in, rt)
 	if err != nil {
 		return err
 	}
@@ -239,8 +237,7 @@ type Backfilled struct {
 // after each page, by one goroutine at a time.
 func Backfill(ctx context.Context, cfg *config.Config, in *config.Input, client *stream.Client, since time.Time, log *slog.Logger, tell func(Backfilled)) error {
 	rt := ingest.NewRuntime(in.Name, since, log, prometheus.NewRegistry())
-	_, settings := in.Settings()
-	sources, err := settings.Open(rt)
+	sources, err := openPolled(in, rt)
 	if err != nil {
 		return err
 	}

@@ -174,6 +174,7 @@ var homes = map[string]string{
 	"github.com/maxmind/mmdbwriter":          "ingest/geo",
 	"golang.org/x/oauth2":                    "ingest",
 	"github.com/aws/aws-sdk-go-v2":           "ingest/aws",
+	"github.com/go-jose/go-jose/v4":          "ingest",
 }
 
 func TestEachLibraryHasOneHome(t *testing.T) {
@@ -219,7 +220,7 @@ func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 // input.
 func TestDetectionKnowsNoClock(t *testing.T) {
 	files, fset := sources(t)
-	pure := []string{"detect", "ingest/event", "ingest/okta", "ingest/entra", "ingest/identity"}
+	pure := []string{"detect", "ingest/event", "ingest/okta", "ingest/entra", "ingest/identity", "ingest/ssf"}
 	for _, f := range files {
 		if f.test || !slices.ContainsFunc(pure, func(dir string) bool { return within(f.pkg, dir) }) {
 			continue

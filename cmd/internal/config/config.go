@@ -40,7 +40,7 @@ type Config struct {
 	Geo    geo.Config    `yaml:"geo"`
 	Ingest ingest.Config `yaml:"ingest"`
 	Inputs []Input       `yaml:"inputs"`
-	// Receiver is where inputs of the section webhook listen.
+	// Receiver is where inputs listen to which is pushed.
 	Receiver   Receiver      `yaml:"receiver"`
 	Rules      Rules         `yaml:"rules"`
 	Detect     detect.Config `yaml:"detect"`
@@ -226,14 +226,15 @@ func (c *Config) Validate() error {
 		if t := in.Topic; t.Set && len(t.Value.Brokers) == 0 && slices.Contains(c.Kafka.Topics.All(), t.Value.Topic) {
 			wrong(path+".topic.topic", "%q is the pipeline's own, with events in it; name one with a provider's records", t.Value.Topic)
 		}
-		if hook := in.Webhook; hook.Set {
+		if key, pushed := in.pushPath(); pushed != "" {
 			switch {
 			case c.Receiver.Listen == "":
-				wrong(path+".webhook", "has nowhere to listen; set receiver.listen, such as 127.0.0.1:9321")
-			case paths[hook.Value.Path]:
-				wrong(path+".webhook.path", "%q is used twice; each input needs its own", hook.Value.Path)
+				section, _, _ := strings.Cut(key, ".")
+				wrong(path+"."+section, "has nowhere to listen; set receiver.listen, such as 127.0.0.1:9321")
+			case paths[pushed]:
+				wrong(path+"."+key, "%q is used twice; each input needs its own", pushed)
 			}
-			paths[hook.Value.Path] = true
+			paths[pushed] = true
 		}
 		errs = append(errs, in.validate(path, wrong)...)
 	}

@@ -18,6 +18,7 @@ import (
 	"stepdown/ingest/okta"
 	"stepdown/ingest/onelogin"
 	"stepdown/ingest/pingone"
+	"stepdown/ingest/ssf"
 	"stepdown/ingest/webhook"
 	"stepdown/ingest/workos"
 )
@@ -38,6 +39,7 @@ type Live struct {
 	Okta       Optional[okta.Config]       `yaml:"okta,omitzero"`
 	OneLogin   Optional[onelogin.Config]   `yaml:"onelogin,omitzero"`
 	PingOne    Optional[pingone.Config]    `yaml:"pingone,omitzero"`
+	SSF        Optional[ssf.Config]        `yaml:"ssf,omitzero"`
 	WorkOS     Optional[workos.Config]     `yaml:"workos,omitzero"`
 }
 
@@ -133,6 +135,19 @@ func Providers() []ingest.Provider {
 	var out []ingest.Provider
 	(&Live{}).each(func(_ string, _ bool, s ingest.Settings) { out = append(out, s.Provider()) })
 	return out
+}
+
+// pushPath is where on the receiver records are pushed, and the key that says so;
+// empty for an input that is read.
+func (i *Input) pushPath() (key, path string) {
+	if i.Webhook.Set {
+		return "webhook.path", i.Webhook.Value.Path
+	}
+	key, settings := i.Settings()
+	if pushed, ok := settings.(ingest.Pushed); ok {
+		return key + ".push.path", pushed.PushPath()
+	}
+	return "", ""
 }
 
 // validate reports everything that is wrong with the section of an input; path is
