@@ -43,8 +43,9 @@ $(TOOLS)/%: deploy/tools/go.mod
 fmt: ## format the sources
 	gofmt -w cmd ingest detect sinks rules
 
-bench: ## benchmarks of the hot paths, with allocations
-	$(GO) test -run '^$$' -bench . -benchmem ./ingest/... ./detect/... ./sinks/clickhouse
+bench: ## benchmarks of the hot paths, with allocations; those with figures in deploy/bench are set beside them
+	$(GO) test -run '^$$' -bench . -benchmem ./ingest/... ./detect/... ./sinks/clickhouse | tee bin/bench.txt
+	deploy/bench/compare.sh deploy/bench/figures.txt < bin/bench.txt
 
 fuzz: ## run every fuzz target for FUZZTIME (10s)
 	@for pkg in $$($(GO) list ./...); do \

@@ -44,7 +44,25 @@
 // idle time, was published, and whose state was lost, is not withdrawn if the
 // record that takes it back comes right after the restart.
 //
-// A history is bounded in bytes, so that a state fits into one Kafka message: texts
-// are cut, the window and the alerts kept for amendment have a cap. What goes over
-// becomes final early and is counted.
+// # Design, 2026-11: how a million histories are held
+//
+// A history is kept as it is stored, outside the heap, and decoded when its
+// identity has an event (store.go). A thousand stay decoded; whose turn it is to be
+// encoded goes round. Nothing of an event is kept but a digest of what ledgers,
+// rules and alerts read, so that a caller may use its memory again.
+//
+//	key, slot                    ~40 bytes, index included
+//	base                         500 to 900, see package ledger
+//	what events have in common   100 to 200: who, from where, on what device, with what app
+//	window                       60 to 100 an event: what differs from that, decoded when it is folded
+//	ids of events before it      4 each, at most 16
+//	findings                     a few kilobytes each while they may be amended, then 40
+//
+// Base, window and ids take at most 4 KiB: where the window is full, its oldest
+// events become final early; where base is, it forgets. Both are counted
+// (stepdown_detect_window_overflows_total, stepdown_detect_ledger_evictions_total).
+// With its alerts a state fits into one Kafka message. The head of a long window is
+// kept in memory beside the state, and not stored.
+//
+// State version 1 was JSON; it is read (legacy.go).
 package detect

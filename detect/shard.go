@@ -580,7 +580,7 @@ func (s *Shard) Dirty() iter.Seq2[State, error] {
 			key, kept := s.store.slot(n)
 			record, _ := split(kept)
 			if cap(space)-len(space) < len(key)+len(record) {
-				space = make([]byte, 0, max(64<<10, len(key)+len(record)))
+				space = make([]byte, 0, max(min(64<<10, len(s.dirty)<<10), len(key)+len(record)))
 			}
 			// The caller keeps them, the store uses the slot again.
 			space = append(append(space, key...), record...)

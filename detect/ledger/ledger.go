@@ -344,14 +344,14 @@ func (l *Ledger) Clone() *Ledger {
 // enough. Texts are shared.
 func (l *Ledger) CopyFrom(o *Ledger) {
 	c := *o
-	c.Populations = append(l.Populations[:0], o.Populations...)
-	c.Authenticators = append(l.Authenticators[:0], o.Authenticators...)
-	c.Methods = append(l.Methods[:0], o.Methods...)
-	c.Networks = append(l.Networks[:0], o.Networks...)
-	c.Countries = append(l.Countries[:0], o.Countries...)
-	c.Devices = append(l.Devices[:0], o.Devices...)
-	c.Agents = append(l.Agents[:0], o.Agents...)
-	c.Protocols = append(l.Protocols[:0], o.Protocols...)
+	c.Populations = copied(l.Populations, o.Populations)
+	c.Authenticators = copied(l.Authenticators, o.Authenticators)
+	c.Methods = copied(l.Methods, o.Methods)
+	c.Networks = copied(l.Networks, o.Networks)
+	c.Countries = copied(l.Countries, o.Countries)
+	c.Devices = copied(l.Devices, o.Devices)
+	c.Agents = copied(l.Agents, o.Agents)
+	c.Protocols = copied(l.Protocols, o.Protocols)
 	c.Attempts = resized(l.Attempts, len(o.Attempts))
 	for i := range c.Attempts {
 		a, from := &c.Attempts[i], &o.Attempts[i]
@@ -359,14 +359,17 @@ func (l *Ledger) CopyFrom(o *Ledger) {
 		*a = *from
 		a.Steps, a.Refs = steps, refs
 	}
-	c.Prompts = append(l.Prompts[:0], o.Prompts...)
-	c.Recoveries = append(l.Recoveries[:0], o.Recoveries...)
-	c.Consents = append(l.Consents[:0], o.Consents...)
-	c.Sessions = append(l.Sessions[:0], o.Sessions...)
-	c.Roles = append(l.Roles[:0], o.Roles...)
-	c.Findings = append(l.Findings[:0], o.Findings...)
+	c.Prompts = copied(l.Prompts, o.Prompts)
+	c.Recoveries = copied(l.Recoveries, o.Recoveries)
+	c.Consents = copied(l.Consents, o.Consents)
+	c.Sessions = copied(l.Sessions, o.Sessions)
+	c.Roles = copied(l.Roles, o.Roles)
+	c.Findings = copied(l.Findings, o.Findings)
 	*l = c
 }
+
+// copied returns a copy of from in the memory of into.
+func copied[T any](into, from []T) []T { return append(into[:0], from...) }
 
 // Reset makes l a ledger of which nothing is known, and keeps its memory.
 func (l *Ledger) Reset() { l.CopyFrom(&Ledger{}) }
