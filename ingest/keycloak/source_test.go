@@ -175,25 +175,24 @@ func TestSource(t *testing.T) {
 
 // TestSourceThatIsBehind: there is more than is kept in memory at once.
 func TestSourceThatIsBehind(t *testing.T) {
-	for _, tc := range []struct {
-		name        string
-		size, pages int
-		step        time.Duration
-	}{
-		{"a minute apart", 7, 2, time.Minute},
-		{"many within the overlap", 4, 2, time.Second},
-		{"a page of one moment", 3, 1, time.Minute},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			ingesttest.Source(t, apiOf(logOf(61, tc.step), streamEvents, tc.size, tc.pages))
-		})
+	ingesttest.Source(t, apiOf(logOf(31, time.Minute), streamEvents, 7, 2))
+}
+
+// TestBorderOfABacklog: whatever of it falls on the end of a page.
+func TestBorderOfABacklog(t *testing.T) {
+	for _, step := range []time.Duration{time.Second, time.Minute} {
+		for size := 3; size < 9; size++ {
+			t.Run(fmt.Sprintf("%s apart, pages of %d", step, size), func(t *testing.T) {
+				ingesttest.Position(t, apiOf(logOf(31, step), streamEvents, size, 1), json.RawMessage(fmt.Sprintf(`{"at":{"through":%q}}`, start.Add(-time.Hour).Format(time.RFC3339))))
+			})
+		}
 	}
 }
 
 // TestOrderOfABacklog: events come in the order of their time also when the API
 // lists them the other way round.
 func TestOrderOfABacklog(t *testing.T) {
-	records := logOf(61, time.Minute)
+	records := logOf(31, time.Minute)
 	server := httptest.NewServer(handler(func() []json.RawMessage { return slices.Clone(records) }, nil))
 	defer server.Close()
 	now := start.Add(3 * time.Hour)
