@@ -78,7 +78,7 @@ func (s *Shard) Apply(e *event.Event, offset int64) error {
 		return fmt.Errorf("apply event %s: it is not valid", e.ID)
 	}
 	s.takeRules()
-	h, err := s.open(s.store.number(e.Key))
+	h, err := s.open(s.store.number(e.Key, firstRecord))
 	if err != nil {
 		return err
 	}
@@ -165,6 +165,9 @@ func (s *Shard) save(h *history, withHead bool) {
 	s.store.refs[h.number].rules = h.rules
 	h.changed = false
 }
+
+// firstRecord is about what the record of a new identity takes.
+const firstRecord = 400
 
 // minHeadWindow is how long a window must be for its head to be kept.
 const minHeadWindow = 2
@@ -615,7 +618,7 @@ func (s *Shard) Restore(key event.Key, data []byte) error {
 	}
 	live := s.store.live
 	defer func() { s.engine.metrics.identities.Add(float64(s.store.live - live)) }()
-	n := s.store.number(key)
+	n := s.store.number(key, len(data)+4)
 	if i := s.store.refs[n].hot; i > 0 {
 		s.hot[i-1].changed = false
 		s.close(s.hot[i-1])

@@ -104,15 +104,17 @@ func (s *store) find(key event.Key) (uint32, bool) {
 	}
 }
 
-// number returns the number of an identity, a new one for one that is not known.
-func (s *store) number(key event.Key) uint32 {
+// number returns the number of an identity, a new one for one that is not known, whose
+// record will take about size bytes.
+func (s *store) number(key event.Key, size int) uint32 {
 	for h := maphash.String(s.seed, string(key)); ; h++ {
 		n, ok := s.index[h]
 		if !ok {
 			n = uint32(len(s.refs))
 			s.index[h] = n
-			s.refs = append(s.refs, ref{})
-			s.put(n, key, nil)
+			c := s.classOf(slotHeader + len(key) + min(size, maxSlot))
+			s.refs = append(s.refs, ref{at: s.alloc(c), class: c})
+			s.write(n, key, nil)
 			return n
 		}
 		if s.keyIs(n, key) {
@@ -163,18 +165,22 @@ func (s *store) put(n uint32, key event.Key, record []byte) {
 	}
 	s.count(was, r.kept)
 	c := s.classOf(slotHeader + len(key) + len(inSlot))
-	if r.at == 0 || c != r.class {
-		if r.at != 0 {
-			old := &s.classes[r.class]
-			old.free = append(old.free, r.at)
-		}
+	if c != r.class {
+		old := &s.classes[r.class]
+		old.free = append(old.free, r.at)
 		r.at, r.class = s.alloc(c), c
 	}
-	b := s.blocks.at(r.at, s.classes[c].size)
+	s.write(n, key, inSlot)
+}
+
+// write writes key and record into the slot of an identity.
+func (s *store) write(n uint32, key event.Key, record []byte) {
+	r := &s.refs[n]
+	b := s.blocks.at(r.at, s.classes[r.class].size)
 	binary.LittleEndian.PutUint16(b, uint16(len(key)))
-	binary.LittleEndian.PutUint32(b[2:], uint32(len(inSlot)))
+	binary.LittleEndian.PutUint32(b[2:], uint32(len(record)))
 	copy(b[slotHeader:], key)
-	copy(b[slotHeader+len(key):], inSlot)
+	copy(b[slotHeader+len(key):], record)
 }
 
 // begin makes an identity known of which there is no record yet.

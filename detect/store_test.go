@@ -19,7 +19,7 @@ func TestStore(t *testing.T) {
 			key := event.Key(fmt.Sprintf("person%d@example.com", rapid.IntRange(0, 20).Draw(t, "person")))
 			size := rapid.OneOf(rapid.Just(0), rapid.IntRange(1, 600), rapid.IntRange(1, 20_000)).Draw(t, "size")
 			record := bytes.Repeat([]byte{byte(i)}, size)
-			s.put(s.number(key), key, record)
+			s.put(s.number(key, rapid.IntRange(0, 10_000).Draw(t, "expected")), key, record)
 			if delete(want, key); size > 0 {
 				want[key] = record
 			}

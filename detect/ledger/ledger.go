@@ -355,7 +355,7 @@ func (l *Ledger) CopyFrom(o *Ledger) {
 	c.Attempts = resized(l.Attempts, len(o.Attempts))
 	for i := range c.Attempts {
 		a, from := &c.Attempts[i], &o.Attempts[i]
-		steps, refs := append(a.Steps[:0], from.Steps...), append(a.Refs[:0], from.Refs...)
+		steps, refs := copied(a.Steps, from.Steps), copied(a.Refs, from.Refs)
 		*a = *from
 		a.Steps, a.Refs = steps, refs
 	}
