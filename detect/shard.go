@@ -166,6 +166,10 @@ func (s *Shard) save(h *history, withHead bool) {
 	h.changed = false
 }
 
+// unusual is how many bytes tell that the only event of a window has little in common
+// with what is usual.
+const unusual = 100
+
 // firstRecord is about what the record of a new identity takes.
 const firstRecord = 400
 
@@ -285,6 +289,10 @@ func (s *Shard) place(h *history, e *event.Event) placement {
 		w.quiet = !s.step(&h.head, n)
 		s.settle(h, false)
 		s.finalize(h)
+		if len(h.window) == 1 && len(w.encoded) > unusual && h.window[0] == w {
+			h.setUsual(n)
+			h.encodeEntry(w)
+		}
 		h.rest()
 		return placedInOrder
 	}
