@@ -44,6 +44,7 @@ fmt: ## format the sources
 	gofmt -w cmd ingest detect sinks rules
 
 bench: ## benchmarks of the hot paths, with allocations; those with figures in deploy/bench are set beside them
+	@mkdir -p bin
 	$(GO) test -run '^$$' -bench . -benchmem ./ingest/... ./detect/... ./rules ./sinks/clickhouse | tee bin/bench.txt
 	deploy/bench/compare.sh deploy/bench/figures.txt < bin/bench.txt
 
