@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -233,10 +234,14 @@ func bare(address string) string {
 }
 
 // withoutURL takes the URL, whose query may hold a credential, off an error of
-// net/http.
+// net/http. A connection that is closed without an answer is io.EOF there, which is
+// the end of the input to a collector: it becomes io.ErrUnexpectedEOF.
 func withoutURL(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
-		return u.Err
+		err = u.Err
+	}
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("connection closed without an answer: %w", io.ErrUnexpectedEOF)
 	}
 	return err
 }

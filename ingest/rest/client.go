@@ -309,7 +309,7 @@ func (c *Client) once(ctx context.Context, method string, address *url.URL, wher
 			if refused, ok := errors.AsType[*ingest.CredentialError](err); ok {
 				refused.Cure = cmp.Or(refused.Cure, c.opts.Cure)
 			}
-			return nil, err
+			return nil, withoutURL(err)
 		}
 	}
 	resp, err := c.http.Do(req)

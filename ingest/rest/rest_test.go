@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/big"
 	"net/http"
@@ -197,6 +198,36 @@ func TestErrorsNeverHoldSecrets(t *testing.T) {
 			}
 			if _, ok := errors.AsType[*ingest.CredentialError](err); ok != (name == "refused") {
 				t.Errorf("error %v: is a credential error: %t", err, ok)
+			}
+		})
+	}
+}
+
+// TestAClosedConnectionIsNoEndOfTheInput: to a collector, io.EOF would be that.
+func TestAClosedConnectionIsNoEndOfTheInput(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/half" {
+			w.Header().Set("Content-Length", "10")
+			fmt.Fprint(w, "{")
+			_ = http.NewResponseController(w).Flush()
+		}
+		panic(http.ErrAbortHandler)
+	}))
+	defer srv.Close()
+	c := newClock()
+	for name, tc := range map[string]struct {
+		path string
+		cred Credential
+	}{
+		"without an answer":         {"logs", nil},
+		"within the answer":         {"half", nil},
+		"at the token endpoint":     {"logs", OAuth(ClientCredentials{TokenURL: srv.URL + "/token", ID: "client", Secret: token(t, "synthetic")}, c.runtime())},
+		"at a provider's own token": {"logs", CredentialFunc(func(context.Context, *http.Request) error { return fmt.Errorf("get token: %w", io.EOF) })},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := client(t, c, srv.URL, Options{Credential: tc.cred}).Get(t.Context(), tc.path, nil)
+			if err == nil || errors.Is(err, io.EOF) || !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("error %v, want io.ErrUnexpectedEOF and not io.EOF", err)
 			}
 		})
 	}
