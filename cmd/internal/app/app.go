@@ -23,6 +23,7 @@ import (
 	"stepdown/detect"
 	"stepdown/detect/rule"
 	"stepdown/ingest"
+	"stepdown/ingest/event"
 	"stepdown/ingest/geo"
 	"stepdown/ingest/identity"
 	"stepdown/ingest/stream"
@@ -38,12 +39,7 @@ import (
 
 // Sources are the names of the providers that this build reads, in order.
 func Sources() []string {
-	var names []string
-	for s := range Normalizers() {
-		names = append(names, string(s))
-	}
-	slices.Sort(names)
-	return names
+	return namesOf(Normalizers())
 }
 
 // sinkMakers make the alert sinks that the configuration asks for.
@@ -119,6 +115,8 @@ type App struct {
 	runners  map[string]*sinks.Runner
 	listener net.Listener
 	inputs   map[string]ingest.Source
+	// normalizers are those of the providers and of the mappings.
+	normalizers map[event.Source]ingest.Normalizer
 	// live are the inputs whose provider is polled by whoever holds the lease.
 	live             []*config.Input
 	receiver         *http.Server

@@ -40,8 +40,10 @@ func (r Roles) Look(cfg *config.Config) (wrong, doubtful []error) {
 		wrong = append(wrong, at(ref.Path, err)...)
 	}
 	if r.Collect {
+		normalizers, err := NormalizersOf(cfg)
+		wrong = append(wrong, split(err)...)
 		for i := range cfg.Inputs {
-			w, d := lookAtInput(&cfg.Inputs[i])
+			w, d := lookAtInput(&cfg.Inputs[i], namesOf(normalizers))
 			path := fmt.Sprintf("inputs[%d].", i)
 			wrong, doubtful = append(wrong, prefix(path, w)...), append(doubtful, prefix(path, d)...)
 		}
@@ -77,7 +79,7 @@ func (r Roles) need(path string) bool {
 	section, _, _ := strings.Cut(path, ".")
 	section, _, _ = strings.Cut(section, "[")
 	switch section {
-	case "inputs", "ingest", "identity", "geo", "receiver":
+	case "inputs", "ingest", "identity", "geo", "receiver", "mappings":
 		return r.Collect
 	case "rules", "detect":
 		return r.Detect
@@ -89,12 +91,11 @@ func (r Roles) need(path string) bool {
 
 // lookAtInput returns what is wrong and doubtful with an input, by the path
 // within it.
-func lookAtInput(in *config.Input) (wrong, doubtful []error) {
+func lookAtInput(in *config.Input, known []string) (wrong, doubtful []error) {
 	if in.FromFiles() {
 		wrong, doubtful = in.File.Look()
 		wrong, doubtful = prefix("file.", wrong), prefix("file.", doubtful)
 	}
-	known := Sources()
 	for key, source := range map[string]event.Source{"file.source": in.File.Source, "webhook.source": in.Webhook.Value.Source, "topic.source": in.Topic.Value.Source} {
 		if source != "" && !slices.Contains(known, string(source)) {
 			wrong = append(wrong, fmt.Errorf("%s: %q is no source of this build%s", key, source, yamlpos.DidYouMean(string(source), known)))
@@ -116,6 +117,15 @@ func lookAtPlaces(cfg geo.Config) (wrong []error) {
 		_ = places.Close() // it was only read
 	}
 	return wrong
+}
+
+// split returns the errors that err joins.
+func split(err error) []error {
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		return joined.Unwrap()
+	}
+	return nil
 }
 
 // at puts a YAML path before err, or before each of the errors that it joins.

@@ -53,6 +53,9 @@ func (a *App) openInputs(ctx context.Context) (err error) {
 	if a.cursors, err = ingest.NewFileCursors(filepath.Join(a.cfg.DataDir, "cursors")); err != nil {
 		return err
 	}
+	if a.normalizers, err = NormalizersOf(a.cfg); err != nil {
+		return err
+	}
 	a.inputs = maps.Clone(a.opts.Sources)
 	if a.inputs == nil {
 		a.inputs = map[string]ingest.Source{}
@@ -91,7 +94,7 @@ func (a *App) openInputs(ctx context.Context) (err error) {
 			if err != nil {
 				return fmt.Errorf("inputs[%d] %s: %w", i, in.Name, err)
 			}
-			source.MergeBy(timeOf(Normalizers()[in.File.Source]))
+			source.MergeBy(timeOf(a.normalizers[in.File.Source]))
 			a.inputs[in.Name] = source
 		}
 	}
@@ -176,7 +179,7 @@ func (a *App) runReceiver(ctx context.Context, g *errgroup.Group) {
 
 func (a *App) runCollectors(ctx context.Context, g *errgroup.Group) {
 	pipeline := ingest.New(a.cfg.Ingest, ingest.Deps{
-		Normalizers: Normalizers(), Identity: a.places.Before(a.resolver), Publisher: publisher{a.client}, Cursors: a.cursors, Lateness: a.cfg.Detect.Lateness,
+		Normalizers: a.normalizers, Identity: a.places.Before(a.resolver), Publisher: publisher{a.client}, Cursors: a.cursors, Lateness: a.cfg.Detect.Lateness,
 		Registerer: a.opts.Registerer, Log: a.log, Now: a.now,
 	})
 	// All lanes must exist before the first runs, so that the inputs wait for

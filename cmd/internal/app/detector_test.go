@@ -286,7 +286,7 @@ func TestUnreadableEventIsSetAsideAndStopsNobody(t *testing.T) {
 	}
 
 	// It goes the same way back: unreadable still, so it stays.
-	if err := RetryDeadLetter(t.Context(), r.client, nil, letter, time.Now()); err == nil {
+	if err := RetryDeadLetter(t.Context(), r.client, nil, nil, letter, time.Now()); err == nil {
 		t.Error("an event that cannot be read was sent again")
 	}
 }

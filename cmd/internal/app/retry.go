@@ -16,7 +16,7 @@ import (
 // before: a provider's record through normalizing, an event or alert of our own
 // topics back into its topic, once it can be read. It marks the letter when it is
 // through; after an error the letter stays as it was.
-func RetryDeadLetter(ctx context.Context, client *stream.Client, id ingest.Identity, l stream.DeadLetter, now time.Time) error {
+func RetryDeadLetter(ctx context.Context, client *stream.Client, id ingest.Identity, normalizers map[event.Source]ingest.Normalizer, l stream.DeadLetter, now time.Time) error {
 	var err error
 	switch l.Reason {
 	case reasonUnreadableEvent, reasonRefusedEvent:
@@ -32,12 +32,12 @@ func RetryDeadLetter(ctx context.Context, client *stream.Client, id ingest.Ident
 		}
 	case reasonTooLarge:
 		if l.Source != ownSource {
-			err = retryRecord(ctx, client, id, l, now)
+			err = retryRecord(ctx, client, id, normalizers, l, now)
 			break
 		}
 		err = errors.New("an alert or a ledger that no topic could hold, made anew by the next event of the identity; raise kafka.max_message_bytes")
 	default:
-		err = retryRecord(ctx, client, id, l, now)
+		err = retryRecord(ctx, client, id, normalizers, l, now)
 	}
 	if err != nil {
 		return err
@@ -45,9 +45,9 @@ func RetryDeadLetter(ctx context.Context, client *stream.Client, id ingest.Ident
 	return client.MarkRetried(ctx, []string{l.ID})
 }
 
-func retryRecord(ctx context.Context, client *stream.Client, id ingest.Identity, l stream.DeadLetter, now time.Time) error {
+func retryRecord(ctx context.Context, client *stream.Client, id ingest.Identity, normalizers map[event.Source]ingest.Normalizer, l stream.DeadLetter, now time.Time) error {
 	out := ingest.Normalize([]ingest.Record{{Source: event.Source(l.Source), Tenant: l.Tenant, Stream: l.Stream,
-		Data: l.Raw, Observed: now, Origin: "deadletter:" + l.ID}}, Normalizers(), id)
+		Data: l.Raw, Observed: now, Origin: "deadletter:" + l.ID}}, normalizers, id)
 	if len(out.Rejected) > 0 {
 		return out.Rejected[0].Err
 	}

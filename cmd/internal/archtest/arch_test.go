@@ -105,6 +105,7 @@ var allowed = []struct {
 	{"ingest/poll", []string{"ingest", "ingest/event"}},
 	{"ingest/rest", []string{"ingest", "ingest/secret"}},
 	{"ingest/webhook", []string{"ingest", "ingest/event", "ingest/secret"}},
+	{"ingest/jsonmap", []string{"ingest", "ingest/event", "ingest/lenient", "detect/rule/yamlpos"}},
 	// The packages of one provider or input; never each other.
 	{"ingest/", []string{"ingest", "ingest/event", "ingest/identity", "ingest/secret", "ingest/lenient", "ingest/poll", "ingest/rest", "ingest/webhook"}},
 	{"ingest", []string{"ingest/event"}},
@@ -159,11 +160,12 @@ func TestImportTable(t *testing.T) {
 	}
 }
 
-// homes says where each client library lives.
+// homes says where each client library lives. expr has two: rules ask facts of a
+// known shape, mappings ask records of any, and they share no code around it.
 var homes = map[string]string{
 	"github.com/segmentio/kafka-go":          "ingest/stream",
 	"github.com/twmb/franz-go":               "ingest/stream/embedded",
-	"github.com/expr-lang/expr":              "detect/rule",
+	"github.com/expr-lang/expr":              "detect/rule ingest/jsonmap",
 	"github.com/ClickHouse/clickhouse-go/v2": "sinks/clickhouse",
 	"github.com/ClickHouse/ch-go":            "sinks/clickhouse",
 	"github.com/ebitengine/purego":           "sinks/clickhouse/engine",
@@ -182,7 +184,7 @@ func TestEachLibraryHasOneHome(t *testing.T) {
 	for _, f := range files {
 		for _, p := range imports(f) {
 			for lib, home := range homes {
-				if within(p, lib) && !within(f.pkg, home) {
+				if within(p, lib) && !slices.ContainsFunc(strings.Fields(home), func(dir string) bool { return within(f.pkg, dir) }) {
 					t.Errorf("%s imports %s, whose home is %s", f.path, p, home)
 				}
 			}
@@ -220,7 +222,7 @@ func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 // input.
 func TestDetectionKnowsNoClock(t *testing.T) {
 	files, fset := sources(t)
-	pure := []string{"detect", "ingest/event", "ingest/okta", "ingest/entra", "ingest/identity", "ingest/ssf"}
+	pure := []string{"detect", "ingest/event", "ingest/okta", "ingest/entra", "ingest/identity", "ingest/ssf", "ingest/jsonmap"}
 	for _, f := range files {
 		if f.test || !slices.ContainsFunc(pure, func(dir string) bool { return within(f.pkg, dir) }) {
 			continue

@@ -155,6 +155,10 @@ reason of today printed.`,
 			if err != nil {
 				return withCode(exitConfig, err)
 			}
+			normalizers, err := app.NormalizersOf(cfg)
+			if err != nil {
+				return withCode(exitConfig, err)
+			}
 			return c.withClient(cmd.Context(), func(ctx context.Context, client *stream.Client) error {
 				if all {
 					if since > 0 {
@@ -174,7 +178,7 @@ reason of today printed.`,
 					if err != nil {
 						return fmt.Errorf("dead letter %s: %w", id, err)
 					}
-					if err := app.RetryDeadLetter(ctx, client, resolver, letter, time.Now()); err != nil {
+					if err := app.RetryDeadLetter(ctx, client, resolver, normalizers, letter, time.Now()); err != nil {
 						failed++
 						fmt.Fprintf(c.Stderr, "%s: %v\n", id, err)
 						continue

@@ -25,11 +25,13 @@ import (
 // logFlags say what the files given on the command line are.
 type logFlags struct {
 	source, tenant, stream string
+	mappings               []string
 }
 
 func (f *logFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.source, "source", "", "provider of the files: "+strings.Join(app.Sources(), ", "))
 	cmd.Flags().StringVar(&f.tenant, "tenant", "", "organisation the log belongs to, where the records do not say")
+	cmd.Flags().StringArrayVar(&f.mappings, "mapping", nil, "mapping file whose source the files may be of, beside those of the configuration")
 	cmd.Flags().StringVar(&f.stream, "stream", "", "log within the source, where the records do not say")
 }
 
@@ -41,18 +43,18 @@ type input struct {
 
 // inputs reads arguments of the form FILE or SOURCE=FILE; none is standard
 // input.
-func (f *logFlags) inputs(args []string) ([]input, error) {
+func (f *logFlags) inputs(args []string, known []string) ([]input, error) {
 	if len(args) == 0 {
 		args = []string{"-"}
 	}
 	var out []input
 	for _, arg := range args {
 		in := input{source: event.Source(f.source), path: arg}
-		if source, path, ok := strings.Cut(arg, "="); ok && slices.Contains(app.Sources(), source) {
+		if source, path, ok := strings.Cut(arg, "="); ok && slices.Contains(known, source) {
 			in = input{source: event.Source(source), path: path}
 		}
-		if !slices.Contains(app.Sources(), string(in.source)) {
-			return nil, withCode(exitUsage, fmt.Errorf("%s: of which provider? use --source %s", arg, strings.Join(app.Sources(), "|")))
+		if !slices.Contains(known, string(in.source)) {
+			return nil, withCode(exitUsage, fmt.Errorf("%s: of which provider? use --source %s", arg, strings.Join(known, "|")))
 		}
 		out = append(out, in)
 	}
@@ -71,11 +73,20 @@ func (c *cli) readLogs(ctx context.Context, cfg *config.Config, f *logFlags, arg
 	if err != nil {
 		return 0, withCode(exitConfig, err)
 	}
-	ins, err := f.inputs(args)
+	cfg.Mappings = append(slices.Clone(cfg.Mappings), f.mappings...)
+	normalizers, err := app.NormalizersOf(cfg)
+	if err != nil {
+		return 0, withCode(exitConfig, err)
+	}
+	var known []string
+	for _, source := range slices.Sorted(maps.Keys(normalizers)) {
+		known = append(known, string(source))
+	}
+	ins, err := f.inputs(args, known)
 	if err != nil {
 		return 0, err
 	}
-	normalizers, observed, summary := app.Normalizers(), time.Now(), ingest.Summary{}
+	observed, summary := time.Now(), ingest.Summary{}
 	for _, in := range ins {
 		fc := file.DefaultConfig()
 		fc.Paths, fc.Source, fc.Tenant, fc.Stream = []string{in.path}, in.source, f.tenant, f.stream

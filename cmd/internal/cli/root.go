@@ -99,7 +99,7 @@ came in by something weaker, and what made that possible.`,
 	root.PersistentFlags().StringVar(&c.logLevel, "log.level", "", "debug, info, warn or error (default from the configuration)")
 	root.PersistentFlags().StringVar(&c.logFormat, "log.format", "", "logfmt or json (default from the configuration)")
 	root.AddCommand(c.runCommands()...)
-	root.AddCommand(c.demoCommand(), c.normalizeCommand(), c.replayCommand(), c.rulesCommand(),
+	root.AddCommand(c.demoCommand(), c.normalizeCommand(), c.replayCommand(), c.rulesCommand(), c.mappingCommand(),
 		c.sourceCommand(), c.topicsCommand(), c.deadLetterCommand(), c.queryCommand(), c.configCommand(), c.benchCommand())
 	return root
 }

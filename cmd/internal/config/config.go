@@ -40,6 +40,9 @@ type Config struct {
 	Geo    geo.Config    `yaml:"geo"`
 	Ingest ingest.Config `yaml:"ingest"`
 	Inputs []Input       `yaml:"inputs"`
+	// Mappings are files that say how to read the logs of apps (ingest/jsonmap), each a
+	// source as the providers are. They are read when the process starts.
+	Mappings []string `yaml:"mappings,omitempty"`
 	// Receiver is where inputs listen to which is pushed.
 	Receiver   Receiver      `yaml:"receiver"`
 	Rules      Rules         `yaml:"rules"`
@@ -212,6 +215,11 @@ func (c *Config) Validate() error {
 	}
 	if (c.Receiver.CertFile == "") != (c.Receiver.KeyFile == "") {
 		wrong("receiver.cert_file", "is not set together with key_file; TLS needs both")
+	}
+	for i, file := range c.Mappings {
+		if file == "" {
+			wrong(fmt.Sprintf("mappings[%d]", i), "is empty; name a mapping file")
+		}
 	}
 	names, paths := map[string]bool{}, map[string]bool{}
 	for i := range c.Inputs {

@@ -22,7 +22,7 @@ import (
 const secretText = "synthetic-secret-7c1f"
 
 func TestParseSaysWhatIsWrongAndWhere(t *testing.T) {
-	const known = "clickhouse, data_dir, detect, embedded_broker, embedded_partitions, geo, http, identity, ingest, inputs, kafka, log, receiver, rules, sinks"
+	const known = "clickhouse, data_dir, detect, embedded_broker, embedded_partitions, geo, http, identity, ingest, inputs, kafka, log, mappings, receiver, rules, sinks"
 	tests := []struct {
 		name, file string
 		want       []string // the lines of the error, without "f.yaml:"
