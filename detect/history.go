@@ -495,7 +495,8 @@ func decodeJudgement(r *ledger.Reader) judgement {
 }
 
 // encodeBody returns the encoding of an alert and a hash of what it says, without
-// when its records were read.
+// when its records were read. What it only repeats of its rule is left out of the
+// encoding: see Shard.handOn.
 func encodeBody(a *alert.Alert) (body []byte, hash uint64, err error) {
 	c := *a
 	c.Revision, c.Observed, c.Emitted = 0, time.Time{}, time.Time{}
@@ -507,6 +508,7 @@ func encodeBody(a *alert.Alert) (body []byte, hash uint64, err error) {
 	_, _ = h.Write(b)
 	// The revision is that of when it is handed on; no alert is valid without one.
 	c.Revision, c.Observed = 1, a.Observed
+	c.Tags, c.FalsePositives, c.Runbook, c.References = nil, nil, nil, nil
 	body, err = alert.Encode(&c)
 	return body, h.Sum64(), err
 }

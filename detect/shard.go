@@ -173,8 +173,9 @@ const unusual = 100
 // firstRecord is about what the record of a new identity takes.
 const firstRecord = 400
 
-// minHeadWindow is how long a window must be for its head to be kept.
-const minHeadWindow = 2
+// minHeadWindow is how long a window must be for its head to be kept: a shorter one is
+// folded again in less time than its head is encoded.
+const minHeadWindow = 6
 
 // split divides what is kept into the state and the encoded head, which may be
 // empty.
@@ -502,6 +503,9 @@ func (s *Shard) handOn(m *emission, state alert.State) {
 	if err := alert.Decode(m.Now.Body, &a); err != nil {
 		s.engine.metrics.ruleErrors.WithLabelValues(a.RuleID).Inc() // cannot be: it was encoded here
 		return
+	}
+	if r := s.set.Rule(a.RuleID); r != nil {
+		a.Tags, a.FalsePositives, a.Runbook, a.References = r.Tags, r.FalsePositives, r.Runbook, r.References
 	}
 	a.State, a.Revision = state, m.Revision
 	change := "amended"
