@@ -48,6 +48,8 @@ type Deps struct {
 	Identity    Identity
 	Publisher   Publisher
 	Cursors     CursorStore
+	// Health is told how the inputs stand; nil where nobody wants to know.
+	Health HealthPublisher
 	// Lateness is how late detection takes an event; 0 is not known.
 	Lateness   time.Duration
 	Registerer prometheus.Registerer
@@ -63,16 +65,21 @@ type Pipeline struct {
 	deps    Deps
 	align   *aligner
 	metrics *metrics
+	health  *health
 }
 
 // New returns a pipeline. cfg must be valid.
 func New(cfg Config, deps Deps) *Pipeline {
-	return &Pipeline{
+	p := &Pipeline{
 		cfg:     cfg,
 		deps:    deps,
 		align:   newAligner(cfg.MaxSkew, cfg.IdleAfter),
 		metrics: newMetrics(deps.Registerer),
 	}
+	if deps.Health != nil {
+		p.health = &health{publisher: deps.Health, metrics: p.metrics, log: deps.Log, now: deps.Now, inputs: map[string]*tracker{}}
+	}
+	return p
 }
 
 // Collector drives one source: poll, normalize, resolve, publish, save the
@@ -89,6 +96,7 @@ type Collector struct {
 	// progress tells of history that is being caught up.
 	progress progress
 	late     late
+	tracked  *tracker
 
 	mu sync.Mutex
 	// failing is what the source says since failingSince; nil while it is well.
@@ -124,6 +132,8 @@ func (c *Collector) WithCursors(s CursorStore) *Collector {
 // source.
 func (c *Collector) Run(ctx context.Context) (err error) {
 	defer c.lane.leave()
+	c.tracked = c.health.begin(c.input, c.cursors, c.log)
+	defer func() { c.tracked.ended(ctx, err) }()
 	defer func() {
 		if c.unsaved != nil {
 			err = errors.Join(err, c.cursors.Save(c.input, c.unsaved)) // one more try
@@ -139,6 +149,7 @@ func (c *Collector) Run(ctx context.Context) (err error) {
 	if err := c.source.Seek(cursor); err != nil {
 		return fmt.Errorf("start input %s: %w", c.input, err)
 	}
+	c.tracked.started(cursor != nil)
 	pause := c.newBackOff()
 	for {
 		c.lane.polling()
@@ -178,6 +189,7 @@ func (c *Collector) Run(ctx context.Context) (err error) {
 // an error with its own words: nothing but an operator ends it.
 func (c *Collector) polled(ctx context.Context, err error, retryIn time.Duration) {
 	_, refused := errors.AsType[*CredentialError](err)
+	c.tracked.polled(err)
 	c.mu.Lock()
 	was := c.failing
 	c.failing = err
@@ -236,6 +248,7 @@ func (c *Collector) collect(ctx context.Context, batch Batch) error {
 		c.logRejected(ctx, out.Rejected)
 	}
 	c.metrics.batch(c.input, out.Summary, c.deps.Now())
+	c.tracked.collected(batch, out)
 	if batch.Durable != nil {
 		batch.Durable(ctx)
 	}
@@ -327,6 +340,7 @@ func (c *Collector) untilDurable(ctx context.Context, what string, publish func(
 		backoff.WithNotify(func(err error, next time.Duration) {
 			c.lane.idle()
 			c.metrics.publishErrors.WithLabelValues(c.input).Inc()
+			c.tracked.polled(fmt.Errorf("publish %s: %w", what, err))
 			c.log.WarnContext(ctx, "publish", slog.String("what", what), slog.Any("error", err), slog.Duration("retry_in", next))
 		}))
 	if err != nil && ctx.Err() != nil {

@@ -38,6 +38,9 @@ type Batch struct {
 	// Through is the time up to which the source has shown what it has; zero
 	// where that is not known. It moves on also when there are no records.
 	Through time.Time
+	// Lost, where it is set, says that records before the batch may be missing
+	// for good.
+	Lost *Loss
 	// Durable, where it is set, is called once the records are durable, before
 	// the cursor is saved: to answer who sent them, to delete them upstream. It
 	// is not called for a batch that is given up because ctx ended.

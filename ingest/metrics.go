@@ -23,6 +23,8 @@ type metrics struct {
 	held          *prometheus.CounterVec
 	through       *prometheus.GaugeVec
 	refused       *prometheus.GaugeVec
+	gaps          *prometheus.CounterVec
+	gapOpen       *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -49,6 +51,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		held:          counter("stepdown_ingest_held_seconds_total", "Time an input waited for slower ones to catch up in event time.", "input"),
 		through:       gauge("stepdown_ingest_read_through_timestamp_seconds", "Time up to which an input's source has shown what it has; now minus it is how far behind the input is.", "input"),
 		refused:       gauge("stepdown_ingest_credential_refused", "1 while a provider refuses the credential of an input.", "input"),
+		gaps:          counter("stepdown_ingest_gaps_total", "Intervals of event time that were read late or not at all, by kind (outage, stopped, lost).", "input", "kind"),
+		gapOpen:       gauge("stepdown_ingest_gap_open", "1 while an input cannot be read, from when that is a gap.", "input"),
 	}
 }
 

@@ -76,7 +76,8 @@ func (a *api) fetch(ctx context.Context, at cursor, people *people) (poll.Page[c
 	resp, err := a.client.Get(ctx, "api/v2/logs", url.Values{"from": {from}, "take": {strconv.Itoa(pageSize)}})
 	if status, ok := errors.AsType[*rest.StatusError](err); ok && at.From != "" && (status.Status == http.StatusBadRequest || status.Status == http.StatusNotFound || status.Status == http.StatusGone) {
 		a.rt.Log.WarnContext(ctx, "position is no longer known to auth0, reading again from an hour before the last record", "error", err)
-		return poll.Page[cursor]{Next: cursor{Since: at.Since.Add(-lostOverlap)}, More: true}, nil
+		lost := &ingest.Loss{From: at.Since, Detail: "position is no longer known to auth0, read again by time from an hour before it: what came later than that may be missing"}
+		return poll.Page[cursor]{Next: cursor{Since: at.Since.Add(-lostOverlap)}, More: true, Lost: lost}, nil
 	}
 	if err != nil {
 		return poll.Page[cursor]{}, err

@@ -75,7 +75,8 @@ func (a *api) fetch(ctx context.Context, at cursor) (poll.Page[cursor], error) {
 	resp, err := a.client.Get(ctx, ref, query)
 	if status, ok := errors.AsType[*rest.StatusError](err); ok && at.Next != "" && (status.Status == http.StatusBadRequest || status.Status == http.StatusNotFound || status.Status == http.StatusGone) {
 		a.rt.Log.WarnContext(ctx, "position is no longer known to okta, reading again from an hour before the last record", "error", err)
-		return poll.Page[cursor]{Next: cursor{Since: at.Since.Add(-lostOverlap)}, More: true}, nil
+		lost := &ingest.Loss{From: at.Since, Detail: "position is no longer known to okta, read again by time from an hour before it: what came later than that may be missing"}
+		return poll.Page[cursor]{Next: cursor{Since: at.Since.Add(-lostOverlap)}, More: true, Lost: lost}, nil
 	}
 	if err != nil {
 		return poll.Page[cursor]{}, err

@@ -38,6 +38,8 @@ type Page[C any] struct {
 	// Through is the time up to which the log has been read with this page; zero
 	// where that is not known.
 	Through time.Time
+	// Lost says what the log may no longer have; nil is nothing.
+	Lost *ingest.Loss
 }
 
 // Source returns l as a source.
@@ -88,7 +90,7 @@ func (s *source[C]) Poll(ctx context.Context) (ingest.Batch, error) {
 	if err != nil {
 		return ingest.Batch{}, err
 	}
-	batch := ingest.Batch{Records: page.Records, Through: page.Through}
+	batch := ingest.Batch{Records: page.Records, Through: page.Through, Lost: page.Lost}
 	if s.log.Overlap > 0 {
 		batch.Records = s.fresh(page.Records)
 	}

@@ -17,7 +17,7 @@ type Config struct {
 	// ClientID is what brokers show in their logs and quotas. The consumer groups
 	// are named after it: two installations on one cluster need two.
 	ClientID string `yaml:"client_id"`
-	// Topics are the names of the six topics.
+	// Topics are the names of the seven topics.
 	Topics Topics `yaml:"topics"`
 	// Partitions is the partition count of events, alerts and state. It is
 	// fixed for the life of a cluster: a key's partition depends on it.
@@ -55,17 +55,19 @@ type Topics struct {
 	Alerts     string `yaml:"alerts"`
 	State      string `yaml:"state"`
 	Cursors    string `yaml:"cursors"`
+	Health     string `yaml:"health"`
 	Triage     string `yaml:"triage"`
 	DeadLetter string `yaml:"dead_letter"`
 }
 
 // All lists them.
 func (t Topics) All() []string {
-	return []string{t.Events, t.Alerts, t.State, t.Cursors, t.Triage, t.DeadLetter}
+	return []string{t.Events, t.Alerts, t.State, t.Cursors, t.Health, t.Triage, t.DeadLetter}
 }
 
 // Retention says how long a topic keeps records; 0 keeps them for ever. The
-// state topic is compacted and has none.
+// topics of state and cursors are compacted and have none; health is kept as long
+// as events.
 type Retention struct {
 	Events     time.Duration `yaml:"events"`
 	Alerts     time.Duration `yaml:"alerts"`
@@ -105,6 +107,7 @@ func DefaultConfig() Config {
 			Alerts:     "stepdown.alerts",
 			State:      "stepdown.state",
 			Cursors:    "stepdown.cursors",
+			Health:     "stepdown.health",
 			Triage:     "stepdown.triage",
 			DeadLetter: "stepdown.deadletter",
 		},

@@ -255,11 +255,11 @@ func TestTopicsPlanApplyCheck(t *testing.T) {
 	client := streamtest.Client(t, config)
 
 	var layout *stream.LayoutError
-	if err := client.Check(t.Context()); !errors.As(err, &layout) || !errors.Is(err, stream.ErrLayout) || len(layout.Differences) != 6 {
-		t.Fatalf("check gave %v, want six missing topics", err)
+	if err := client.Check(t.Context()); !errors.As(err, &layout) || !errors.Is(err, stream.ErrLayout) || len(layout.Differences) != 7 {
+		t.Fatalf("check gave %v, want seven missing topics", err)
 	}
 	applied, err := client.Apply(t.Context())
-	if err != nil || len(applied) != 6 {
+	if err != nil || len(applied) != 7 {
 		t.Fatalf("apply gave %v, %v", applied, err)
 	}
 	if plan, err := client.Plan(t.Context()); err != nil || len(plan) != 0 {
@@ -271,11 +271,11 @@ func TestTopicsPlanApplyCheck(t *testing.T) {
 
 	// Another retention is a difference that does not stop anyone.
 	drifted := config
-	drifted.Retention.Events = 3 * 24 * time.Hour
+	drifted.Retention.Alerts = 3 * 24 * time.Hour
 	other := streamtest.Client(t, drifted)
 	plan, err := other.Plan(t.Context())
 	if err != nil || len(plan) != 1 || plan[0].Problem != stream.WrongRetention || plan[0].Blocking ||
-		plan[0].Want != "259200000 ms" || plan[0].Topic != config.Topics.Events {
+		plan[0].Want != "259200000 ms" || plan[0].Topic != config.Topics.Alerts {
 		t.Fatalf("plan gave %v, %v", plan, err)
 	}
 	if err := other.Check(t.Context()); err != nil {
@@ -292,10 +292,10 @@ func TestTopicsPlanApplyCheck(t *testing.T) {
 	larger := drifted
 	larger.MaxMessageBytes = 3 << 20
 	other = streamtest.Client(t, larger)
-	if err := other.Check(t.Context()); !errors.As(err, &layout) || len(layout.Differences) != 6 || layout.Differences[0].Problem != stream.SmallLimit {
+	if err := other.Check(t.Context()); !errors.As(err, &layout) || len(layout.Differences) != 7 || layout.Differences[0].Problem != stream.SmallLimit {
 		t.Fatalf("check gave %v, want five small limits", err)
 	}
-	if applied, err := other.Apply(t.Context()); err != nil || len(applied) != 6 {
+	if applied, err := other.Apply(t.Context()); err != nil || len(applied) != 7 {
 		t.Fatalf("apply gave %v, %v", applied, err)
 	}
 	noise := make([]byte, 3<<20-100)

@@ -19,6 +19,8 @@ type Tail struct {
 	// since is where a partition without a position begins; zero is its beginning.
 	since time.Time
 	next  map[int]int64
+	// deleted counts the records that were gone before they were read.
+	deleted int64
 	// turn is the partition to ask first, so that a full one starves no other.
 	turn int
 	// listed is when the partitions were counted last.
@@ -51,8 +53,17 @@ func (c *Client) Tail(topic string, positions map[int]int64, since time.Time) *T
 // Positions are the offsets after what Next returned, by partition.
 func (t *Tail) Positions() map[int]int64 { return maps.Clone(t.next) }
 
+// Deleted returns how many records were deleted before they were read, since it
+// was called last.
+func (t *Tail) Deleted() int64 {
+	n := t.deleted
+	t.deleted = 0
+	return n
+}
+
 // Next returns the next records of one partition, and none after a while without
-// any. Records that were deleted before they were read are skipped and logged.
+// any. Records that were deleted before they were read are skipped and logged, and
+// counted by Deleted.
 func (t *Tail) Next(ctx context.Context) ([]Message, error) {
 	if t.n == 0 || time.Since(t.listed) > tailList {
 		n, err := t.client.partitions(ctx, t.topic)
@@ -101,6 +112,7 @@ func (t *Tail) read(ctx context.Context, partition int) ([]Message, error) {
 			return nil, errBounds
 		case at < first:
 			t.client.log.Error("records were deleted before they were read", "topic", t.topic, "partition", partition, "offset", at, "first", first)
+			t.deleted += first - at
 			t.next[partition] = first
 		case at > end:
 			t.client.log.Error("partition is shorter than the position in it, reading it again", "topic", t.topic, "partition", partition, "offset", at, "end", end)

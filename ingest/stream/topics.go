@@ -13,7 +13,7 @@ import (
 )
 
 // sharedPartitions is the partition count of the topics that are not divided
-// by identity: triage and dead letter.
+// by identity: health, triage and dead letter.
 const sharedPartitions = 4
 
 // cursorPartitions divides the inputs among collectors: as many collectors can
@@ -110,6 +110,7 @@ func (c *Client) desired() []topic {
 			"segment.ms":                strconv.FormatInt((6 * time.Hour).Milliseconds(), 10),
 			"min.cleanable.dirty.ratio": "0.2",
 		}},
+		{name: t.Health, partitions: sharedPartitions, cleanup: "delete", retention: milliseconds(keep.Events)},
 		{name: t.Triage, partitions: sharedPartitions, cleanup: "delete", retention: milliseconds(keep.Triage)},
 		{name: t.DeadLetter, partitions: sharedPartitions, cleanup: "delete", retention: milliseconds(keep.DeadLetter)},
 	}
@@ -124,8 +125,8 @@ func milliseconds(d time.Duration) string {
 }
 
 // Plan compares the topics with the configuration and returns the
-// differences, in the order events, alerts, state, cursors, triage, dead letter. It
-// changes nothing.
+// differences, in the order events, alerts, state, cursors, health, triage, dead letter.
+// It changes nothing.
 func (c *Client) Plan(ctx context.Context) ([]Difference, error) {
 	var differences []Difference
 	err := c.retry(ctx, 3*c.config.RequestTimeout, func(ctx context.Context) error {

@@ -116,7 +116,7 @@ func TestApplyReturnsWhenTheBrokersShowIt(t *testing.T) {
 		}
 	}
 	config := DefaultConfig()
-	mended(client(config), Missing, 6)
-	config.Retention.Events /= 2
+	mended(client(config), Missing, 7)
+	config.Retention.Alerts /= 2
 	mended(client(config), WrongRetention, 1)
 }

@@ -83,7 +83,8 @@ func (a *api) fetch(ctx context.Context, at cursor, types string, people *people
 	if status, ok := errors.AsType[*rest.StatusError](err); ok && at.After != "" &&
 		slices.Contains([]int{http.StatusBadRequest, http.StatusNotFound, http.StatusGone, http.StatusUnprocessableEntity}, status.Status) {
 		a.rt.Log.WarnContext(ctx, "position is no longer known to workos, reading again from an hour before the last event", "error", err)
-		return poll.Page[cursor]{Next: cursor{Since: at.Since.Add(-lostOverlap)}, More: true}, nil
+		lost := &ingest.Loss{From: at.Since, Detail: "position is no longer known to workos, read again by time from an hour before it: what came later than that may be missing"}
+		return poll.Page[cursor]{Next: cursor{Since: at.Since.Add(-lostOverlap)}, More: true, Lost: lost}, nil
 	}
 	if err != nil {
 		return poll.Page[cursor]{}, err

@@ -15,7 +15,7 @@ type BrokenPart struct {
 // BrokenParts lists them. What a person detached is not among them.
 func (s *Store) BrokenParts(ctx context.Context) ([]BrokenPart, error) {
 	rows, err := s.conn.Query(ctx, "SELECT table, name, bytes_on_disk FROM system.detached_parts"+
-		" WHERE database = ? AND table IN (?, ?) AND reason LIKE 'broken%' ORDER BY table, name", s.cfg.Database, tableEvents, tableAlerts)
+		" WHERE database = ? AND table IN ? AND reason LIKE 'broken%' ORDER BY table, name", s.cfg.Database, tables())
 	if err != nil {
 		return nil, fmt.Errorf("query broken parts: %w", err)
 	}
@@ -40,7 +40,7 @@ const blocksRemembered = 10_000
 // ForgetBlocks makes the server forget which blocks it was given, so that a
 // block whose rows were lost is written again.
 func (s *Store) ForgetBlocks(ctx context.Context) error {
-	for _, table := range []string{tableEvents, tableAlerts} {
+	for _, table := range tables() {
 		for _, window := range []int{0, blocksRemembered} {
 			statement := fmt.Sprintf("ALTER TABLE {db}.%s MODIFY SETTING non_replicated_deduplication_window = %d", table, window)
 			if err := s.execute(ctx, statement); err != nil {

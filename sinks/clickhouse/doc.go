@@ -1,4 +1,4 @@
-// Package clickhouse keeps events and alerts in ClickHouse and reads them back.
+// Package clickhouse keeps events, alerts and the inputs' health in ClickHouse and reads them back.
 //
 // It owns the schema and its migrations, the writing of batches, and the
 // queries of the command line. It is the only home of clickhouse-go. It refuses
@@ -26,6 +26,10 @@
 // alerts is sorted by id alone and not partitioned: a revision may carry
 // another time, severity or identity name, and must still replace the one
 // before. There are few alerts, so that a scan over time is cheap.
+//
+// source_health has a row per input and minute for 90 days, source_gaps a row per
+// interval that was read late or not at all, for 400: an alert about such an
+// interval can be looked at beside it.
 //
 // A column is filled as a slice for the whole batch instead of row by row: that
 // is the layout of the protocol, and spares boxing every value. The driver can

@@ -43,7 +43,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Help: "Inserted events that were older than clickhouse.retention.events, so that the server drops them.",
 		}),
 	}
-	for _, table := range []string{tableEvents, tableAlerts} {
+	for _, table := range tables() {
 		m.rows.WithLabelValues(table)
 		m.seconds.WithLabelValues(table)
 		for _, reason := range []string{reasonRefused, reasonServer, reasonUnreachable, reasonCancelled} {

@@ -18,7 +18,12 @@ import (
 const (
 	tableEvents = "events"
 	tableAlerts = "alerts"
+	tableHealth = "source_health"
+	tableGaps   = "source_gaps"
 )
+
+// tables lists them.
+func tables() []string { return []string{tableEvents, tableAlerts, tableHealth, tableGaps} }
 
 // Server error codes that Open does not wait out: they need a change of the
 // configuration.
@@ -28,7 +33,7 @@ const (
 	codeAuthenticationFailed = 516
 )
 
-// Store is a database of events and alerts. Its methods may be called from any
+// Store is a database of events, alerts and the inputs' health. Its methods may be called from any
 // goroutine.
 type Store struct {
 	cfg     Config

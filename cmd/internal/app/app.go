@@ -122,7 +122,9 @@ type App struct {
 	receiver         *http.Server
 	receiverListener net.Listener
 	cursors          ingest.CursorStore
-	reload           reloadState
+	// flushHealth publishes the inputs' health once more; nil without collectors.
+	flushHealth func(context.Context)
+	reload      reloadState
 	// closers run in reverse order when Run ends.
 	closers []closer
 }
@@ -306,7 +308,14 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	a.health.completed()
 	g.Go(func() error { return a.reloadOnChange(ctx, directoryInterval) })
-	return g.Wait()
+	err := g.Wait()
+	if a.flushHealth != nil {
+		//nolint:contextcheck // ctx has ended: the last reports get a moment of their own
+		last, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		a.flushHealth(last)
+	}
+	return err
 }
 
 // runGroup runs one consumer group and keeps its health.
@@ -381,6 +390,10 @@ func (a *App) runSinks(ctx context.Context, g *errgroup.Group) {
 		func(_ context.Context, p stream.Assignment) (stream.Partition, error) {
 			trouble := func(err error) { tries.report(p.Partition, err) }
 			return &eventSink{client: a.client, store: a.store, turns: turns, trouble: trouble, metrics: a.metrics, log: a.log}, nil
+		})
+	a.runGroup(ctx, g, "sink clickhouse health", stream.GroupConfig{ID: a.sinkGroup(storeHealth), Topic: a.client.Topics().Health, MaxBatch: storeBatch, MaxBytes: storeBytes},
+		func(context.Context, stream.Assignment) (stream.Partition, error) {
+			return &healthSink{client: a.client, store: a.store, metrics: a.metrics, log: a.log}, nil
 		})
 }
 

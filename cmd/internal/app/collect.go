@@ -180,7 +180,12 @@ func (a *App) runReceiver(ctx context.Context, g *errgroup.Group) {
 func (a *App) runCollectors(ctx context.Context, g *errgroup.Group) {
 	pipeline := ingest.New(a.cfg.Ingest, ingest.Deps{
 		Normalizers: a.normalizers, Identity: a.places.Before(a.resolver), Publisher: publisher{a.client}, Cursors: a.cursors, Lateness: a.cfg.Detect.Lateness,
-		Registerer: a.opts.Registerer, Log: a.log, Now: a.now,
+		Health: publisher{a.client}, Registerer: a.opts.Registerer, Log: a.log, Now: a.now,
+	})
+	a.flushHealth = pipeline.FlushHealth
+	g.Go(func() error {
+		pipeline.ReportHealth(ctx)
+		return nil
 	})
 	// All lanes must exist before the first runs, so that the inputs wait for
 	// each other.

@@ -23,7 +23,10 @@ const (
 	reasonUnreadableAlert = "unreadable_alert"
 	reasonRefusedAlert    = "refused_alert"
 	reasonRefusedEvent    = "refused_event"
-	reasonTooLarge        = "too_large"
+	// Records of the inputs' health.
+	reasonUnreadableHealth = "unreadable_health"
+	reasonRefusedHealth    = "refused_health"
+	reasonTooLarge         = "too_large"
 )
 
 // ownSource is the source of dead letters that are no provider's records.

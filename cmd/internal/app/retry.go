@@ -13,7 +13,7 @@ import (
 )
 
 // RetryDeadLetter sends the bytes of a dead letter the way they did not get
-// before: a provider's record through normalizing, an event or alert of our own
+// before: a provider's record through normalizing, what is of one of our own
 // topics back into its topic, once it can be read. It marks the letter when it is
 // through; after an error the letter stays as it was.
 func RetryDeadLetter(ctx context.Context, client *stream.Client, id ingest.Identity, normalizers map[event.Source]ingest.Normalizer, l stream.DeadLetter, now time.Time) error {
@@ -29,6 +29,11 @@ func RetryDeadLetter(ctx context.Context, client *stream.Client, id ingest.Ident
 		var a alert.Alert
 		if err = alert.Decode(l.Raw, &a); err == nil {
 			err = client.Publish(ctx, []stream.Message{{Topic: client.Topics().Alerts, Key: []byte(a.Key), Value: l.Raw}})
+		}
+	case reasonUnreadableHealth, reasonRefusedHealth:
+		var r ingest.HealthRecord
+		if err = ingest.DecodeHealth(l.Raw, &r); err == nil {
+			err = publisher{client}.PublishHealth(ctx, []ingest.HealthRecord{r})
 		}
 	case reasonTooLarge:
 		if l.Source != ownSource {

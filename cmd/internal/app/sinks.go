@@ -18,10 +18,11 @@ import (
 	"stepdown/sinks/clickhouse"
 )
 
-// The consumer groups of the store: its two tables fill at their own pace.
+// The consumer groups of the store: each fills its tables at its own pace.
 const (
 	storeAlerts = "clickhouse"
 	storeEvents = "clickhouse-events"
+	storeHealth = "clickhouse-health"
 )
 
 // storeBatch is the most rows of one insert, storeBytes about their size.

@@ -119,7 +119,7 @@ func (a *App) refill(ctx context.Context) error {
 		return fmt.Errorf("clickhouse: %w", err)
 	}
 	topics := a.client.Topics()
-	groups := map[string]string{a.sinkGroup(storeEvents): topics.Events, a.sinkGroup(storeAlerts): topics.Alerts}
+	groups := map[string]string{a.sinkGroup(storeEvents): topics.Events, a.sinkGroup(storeAlerts): topics.Alerts, a.sinkGroup(storeHealth): topics.Health}
 	for group, topic := range groups {
 		if err := a.client.Rewind(ctx, group, topic); err != nil {
 			return fmt.Errorf("clickhouse: fill again after %d broken parts: %w", broken, err)

@@ -60,10 +60,13 @@ func (s *topicSource) Poll(ctx context.Context) (ingest.Batch, error) {
 		if err != nil {
 			return ingest.Batch{}, err
 		}
-		if len(messages) == 0 {
+		var batch ingest.Batch
+		if n := s.tail.Deleted(); n > 0 {
+			batch.Lost = &ingest.Loss{Detail: fmt.Sprintf("%d records of %s were deleted before they were read", n, s.cfg.Topic)}
+		}
+		if len(messages) == 0 && batch.Lost == nil {
 			continue
 		}
-		var batch ingest.Batch
 		for i := range messages {
 			m := &messages[i]
 			like := ingest.Record{Source: s.cfg.Source, Tenant: s.cfg.Tenant, Stream: s.cfg.Stream,

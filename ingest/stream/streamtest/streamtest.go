@@ -46,6 +46,7 @@ func Config(t testing.TB) stream.Config {
 	config.Topics.Alerts = prefix + "alerts"
 	config.Topics.State = prefix + "state"
 	config.Topics.Cursors = prefix + "cursors"
+	config.Topics.Health = prefix + "health"
 	config.Topics.Triage = prefix + "triage"
 	config.Topics.DeadLetter = prefix + "deadletter"
 	return config
