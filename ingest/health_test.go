@@ -225,7 +225,7 @@ func TestAnOutageIsAGap(t *testing.T) {
 				in.run(t, 20*time.Minute, &in.provider, false)
 				got := in.topic.spans(in.start)
 				for i := range got {
-					if i < len(tt.gaps) && got[i].To > tt.gaps[i].From+tt.lasts && got[i].To <= tt.gaps[i].From+tt.lasts+time.Minute {
+					if i < len(tt.gaps) && got[i].To >= tt.gaps[i].From+tt.lasts && got[i].To <= tt.gaps[i].From+tt.lasts+time.Minute {
 						got[i].To = tt.gaps[i].To // the pause between attempts is random
 					}
 				}
