@@ -59,6 +59,9 @@ func (p *parser) readTests(n yamlpos.Node) {
 		}
 		t := test{line: item.Line()}
 		for _, at := range pairs {
+			if !p.given(at) {
+				continue
+			}
 			switch at.Key {
 			case "name":
 				t.name, err = at.Value.Text()
@@ -91,6 +94,9 @@ func (p *parser) readWant(at yamlpos.Pair) map[string][]string {
 	for _, w := range pairs {
 		if !slices.Contains(known, w.Key) {
 			p.wrong(w.Unknown(known))
+			continue
+		}
+		if !p.given(w) {
 			continue
 		}
 		values := []yamlpos.Node{w.Value}

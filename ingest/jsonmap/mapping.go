@@ -124,12 +124,15 @@ func (p *parser) file(root yamlpos.Node) {
 	}
 	// What the file says stands over its preset, wherever it names it.
 	for _, at := range pairs {
-		if at.Key == "preset" {
+		if at.Key == "preset" && !at.Value.IsZero() {
 			p.preset(at.Value)
 		}
 	}
 	var kindAt yamlpos.Node
 	for _, at := range pairs {
+		if !p.given(at) {
+			continue
+		}
 		switch at.Key {
 		case "preset":
 		case "source":
@@ -183,6 +186,14 @@ func (p *parser) file(root yamlpos.Node) {
 	}
 }
 
+// given reports whether a pair has a value, and says so where it has none.
+func (p *parser) given(at yamlpos.Pair) bool {
+	if at.Value.IsZero() {
+		p.wrong(at.Name.Errorf("%s is empty: give it a value, or leave it out", at.Key))
+	}
+	return !at.Value.IsZero()
+}
+
 // has reports whether a field, or the section factors, is set.
 func (p *parser) has(name string) bool {
 	_, ok := p.fields[name]
@@ -217,8 +228,7 @@ func (p *parser) preset(n yamlpos.Node) {
 
 // program compiles the value of a pair, nil where that is not possible.
 func program[T any](p *parser, at yamlpos.Pair) *vm.Program {
-	if at.Value.IsZero() {
-		p.wrong(at.Name.Errorf("%s is empty: write an expression such as text(\"user.email\")", at.Key))
+	if !p.given(at) {
 		return nil
 	}
 	out, err := compile[T](p.Mapping, at.Value, p.own)
@@ -293,6 +303,9 @@ func declare[T ~string](p *parser, at yamlpos.Pair, w *words[T], known []T, form
 		w.mean = map[string]T{}
 	}
 	for _, part := range pairs {
+		if !p.given(part) {
+			continue
+		}
 		switch part.Key {
 		case "from":
 			if form == "list" {

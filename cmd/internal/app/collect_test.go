@@ -446,3 +446,44 @@ func TestASignedPushIsAcceptedWhenKafkaHasIt(t *testing.T) {
 		t.Errorf("a token with a broken signature is answered %d", status)
 	}
 }
+
+func TestAPushIsReadByAMapping(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	cfg := newConfig(filepath.Join(dir, "data"))
+	cfg.Mappings = []string{write("hr-portal.yaml", `source: hr-portal
+fields: {id: text("id"), time: text("at"), subject.name: text("user")}
+kind: {from: text("event"), words: {login: sign_in}}
+`)}
+	cfg.Receiver.Listen = "127.0.0.1:0"
+	in := config.Input{Name: "hook"}
+	in.Webhook.SetDefault()
+	hook := &in.Webhook.Value
+	hook.Path, hook.Source, hook.Scheme, hook.Secret = "/portal", "hr-portal", webhook.SchemeHeader, secret.FromFile(write("secret", "synthetic-secret"))
+	cfg.Inputs = []config.Input{in}
+	p := start(t, cfg, app.Options{})
+	body := fmt.Sprintf(`{"id":"portal-1","event":"login","at":%d,"user":"jane@example.com"}`, time.Now().Unix())
+	p.until("the push to be taken", func() bool {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+p.ReceiverAddr()+"/portal", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "synthetic-secret")
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+	if got := events(t, p.Client()); got["portal-1"] == 0 {
+		t.Errorf("answered 200, and the topic has %v", got)
+	}
+}
