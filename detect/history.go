@@ -18,7 +18,7 @@ const stateVersion = 2
 // Bounds of one history.
 const (
 	// maxCore is what base, window and what is remembered may take encoded.
-	maxCore = 4 << 10
+	maxCore = 8 << 10
 	// minWindow is what the window may take of it however large base is, and
 	// overhead what neither of them takes.
 	minWindow = 1 << 10
