@@ -118,6 +118,16 @@ func (p *Pipeline) Collector(input string, source Source) *Collector {
 	}
 }
 
+// Pushed returns the collector of a source whose records are pushed and wait for
+// an answer. It waits for no other input, and no other waits for it: a sender's
+// patience is seconds, and history may take hours to catch up.
+func (p *Pipeline) Pushed(input string, source Source) *Collector {
+	alone := *p
+	alone.cfg.MaxSkew = 0
+	alone.align = newAligner(0, p.cfg.IdleAfter)
+	return alone.Collector(input, source)
+}
+
 // WithCursors makes the collector keep its cursor elsewhere than Deps says; it
 // returns the collector.
 func (c *Collector) WithCursors(s CursorStore) *Collector {
@@ -134,6 +144,7 @@ func (c *Collector) Run(ctx context.Context) (err error) {
 	defer c.lane.leave()
 	c.tracked = c.health.begin(c.input, c.cursors, c.log)
 	defer func() { c.tracked.ended(ctx, err) }()
+	defer c.metrics.forget(c.input)
 	defer func() {
 		if c.unsaved != nil {
 			err = errors.Join(err, c.cursors.Save(c.input, c.unsaved)) // one more try
@@ -157,7 +168,8 @@ func (c *Collector) Run(ctx context.Context) (err error) {
 		if ctx.Err() != nil {
 			return ctx.Err() // what Poll returned was not acknowledged and comes again
 		}
-		ended := errors.Is(err, io.EOF)
+		// Not errors.Is: a connection that broke off wraps it too, and is no end.
+		ended := err == io.EOF //nolint:errorlint // see above
 		switch {
 		case err == nil:
 			pause.Reset()

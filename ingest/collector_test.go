@@ -355,7 +355,7 @@ func TestCollectorMetrics(t *testing.T) {
 		want := map[string]float64{
 			"polls_total ok": 1, "polls_total end": 1, "records_total": 4, "events_total sign_in": 1,
 			"skipped_total machine_identity": 1, "malformed_total invalid_json": 1, "malformed_total too_large": 1,
-			"publish_errors_total": 1, "lag_seconds": 3600, "last_event_timestamp_seconds": 1772442000, "held_seconds_total": 0, "credential_refused": 0,
+			"publish_errors_total": 1, "lag_seconds": 3600, "last_event_timestamp_seconds": 1772442000, "held_seconds_total": 0,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("metrics (-want +got):\n%s", diff)
@@ -438,5 +438,53 @@ func TestCollectorsAreAligned(t *testing.T) {
 				newest = e.Time
 			}
 		}
+	})
+}
+
+// A connection that broke off wraps io.EOF, and is not the end of the input.
+func TestAnErrorThatWrapsTheEndIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := 2
+		w := &world{records: []string{good("1"), good("2")}}
+		w.fail = func(op string) error {
+			if op == "poll" && broken > 0 {
+				broken--
+				return fmt.Errorf("get page: %w", io.EOF)
+			}
+			return nil
+		}
+		if err := w.collector(prometheus.NewRegistry()).Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(w.events) != 2 {
+			t.Errorf("%d events published, want 2: the input ended with a broken connection", len(w.events))
+		}
+	})
+}
+
+// What is pushed does not wait for an input that reads history.
+func TestPushesWaitForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		old := world{blockAtEnd: true, records: []string{`{"id":"old","who":"ana","at":"2020-01-01T00:00:00Z"}`}}
+		pushed := world{records: []string{good("now")}}
+		topic := &sharedWorld{}
+		p := New(DefaultConfig(), Deps{
+			Normalizers: testNormalizers, Identity: fakeIdentity{}, Cursors: topic,
+			Publisher: topic, Registerer: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return testTime },
+		})
+		history, hook := p.Collector("history", &old), p.Pushed("hook", &pushed)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- history.Run(ctx) }()
+		synctest.Wait()
+		start := time.Now()
+		if err := hook.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if waited := time.Since(start); waited > 0 {
+			t.Errorf("the push waited %s for an input that reads history", waited)
+		}
+		cancel()
+		<-done
 	})
 }

@@ -77,6 +77,13 @@ func (m *metrics) batch(input string, s Summary, now time.Time) {
 	}
 }
 
+// forget takes away what is true only of an input that is read here: another
+// process may read it from now on.
+func (m *metrics) forget(input string) {
+	m.refused.DeleteLabelValues(input)
+	m.through.DeleteLabelValues(input)
+}
+
 // tooLarge moves an event that could not be published to the malformed.
 func (s Summary) tooLarge(e *event.Event) {
 	c := s.of(e.Source)

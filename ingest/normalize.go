@@ -140,6 +140,23 @@ func Normalize(records []Record, normalizers map[event.Source]Normalizer, identi
 // maxStack bounds the stack in the error of a panic, which travels in a header.
 const maxStack = 2 << 10
 
+// TimeOf returns a function that reads the time of the first of the events that n
+// makes of a record; zero where it makes none.
+func TimeOf(n Normalizer) func(Record) time.Time {
+	return func(r Record) (first time.Time) {
+		events, err := normalizeOne(r, map[event.Source]Normalizer{r.Source: n})
+		if err != nil {
+			return time.Time{}
+		}
+		for i := range events {
+			if t := events[i].Time; first.IsZero() || t.Before(first) {
+				first = t
+			}
+		}
+		return first
+	}
+}
+
 func normalizeOne(r Record, normalizers map[event.Source]Normalizer) (events []event.Event, err error) {
 	if r.Err != nil {
 		if _, ok := errors.AsType[*MalformedError](r.Err); ok {

@@ -103,6 +103,14 @@ type Receiver interface {
 	Path() string
 }
 
+// Consumer is a Source that takes records away from where they are, as from a
+// queue: it has no position, and nobody may look at it beside its collector.
+type Consumer interface {
+	Source
+	// Consumes says from what, for people: "an SQS queue".
+	Consumes() string
+}
+
 // Runtime is what a live source is given.
 type Runtime struct {
 	// Input names it in logs and metrics.

@@ -71,6 +71,11 @@ func (s *trail) closeObject() {
 	}
 }
 
+// Consumes implements ingest.Consumer.
+func (s *trail) Consumes() string {
+	return "an SQS queue, whose messages are deleted once they are read"
+}
+
 // Poll implements ingest.Source: a part of an object, or news that the queue is
 // empty.
 func (s *trail) Poll(ctx context.Context) (ingest.Batch, error) {

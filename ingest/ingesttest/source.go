@@ -176,9 +176,12 @@ func (r *rig) drain(t *testing.T, s ingest.Source) (json.RawMessage, error) {
 	quiet := 0
 	for range maxPolls {
 		batch, err := s.Poll(t.Context())
-		if err != nil && !errors.Is(err, io.EOF) {
+		if err != nil {
 			if strings.Contains(err.Error(), r.api.Secret) {
 				t.Errorf("error holds the secret: %v", err)
+			}
+			if errors.Is(err, io.EOF) {
+				t.Errorf("error is or wraps io.EOF, which is the end of an input: %v", err)
 			}
 			return cursor, err
 		}
@@ -192,7 +195,7 @@ func (r *rig) drain(t *testing.T, s ingest.Source) (json.RawMessage, error) {
 		if quiet++; len(batch.Records) > 0 {
 			quiet = 0
 		}
-		if quiet == quietPolls || err != nil {
+		if quiet == quietPolls {
 			return cursor, nil
 		}
 	}
@@ -271,13 +274,13 @@ func (api *API) killedAnywhere(t *testing.T) {
 			for range maxPolls {
 				s := r.open(t, cursor)
 				batch, err := s.Poll(t.Context())
-				if err != nil && !errors.Is(err, io.EOF) {
+				if err != nil {
 					t.Fatal(err)
 				}
 				if !saved {
 					// The first try of each batch dies with its process.
 					s = r.open(t, cursor)
-					if batch, err = s.Poll(t.Context()); err != nil && !errors.Is(err, io.EOF) {
+					if batch, err = s.Poll(t.Context()); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -308,10 +311,17 @@ func (api *API) errorsOfTheMoment(t *testing.T) {
 		_, _ = w.Write([]byte(`[{"cut":`))
 		panic(http.ErrAbortHandler)
 	}
+	hangUp := func(w http.ResponseWriter) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err == nil {
+			_ = conn.Close() // that is the fault
+		}
+	}
 	for name, answer := range map[string]func(w http.ResponseWriter){
 		"500":      func(w http.ResponseWriter) { w.WriteHeader(500) },
 		"502 html": func(w http.ResponseWriter) { w.WriteHeader(502); _, _ = w.Write([]byte("<html>")) },
 		"cut off":  cut,
+		"hung up":  hangUp,
 		"no json":  func(w http.ResponseWriter) { _, _ = w.Write([]byte("<html>maintenance</html>")) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -327,17 +337,22 @@ func (api *API) errorsOfTheMoment(t *testing.T) {
 			r.want(t, api.Records, true)
 		})
 	}
-	t.Run("for long", func(t *testing.T) {
-		r := api.start(t, len(api.Records))
-		r.faulty(func(_ int, w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(503); return true })
-		s := r.open(t, nil)
-		if _, err := r.drain(t, s); err == nil {
-			t.Error("an API that is away for long is no error: nobody would notice")
-		}
-		r.faulty(nil)
-		r.patient(t, s)
-		r.want(t, api.Records, true)
-	})
+	for name, answer := range map[string]func(w http.ResponseWriter){
+		"away for long":     func(w http.ResponseWriter) { w.WriteHeader(503) },
+		"hangs up for long": hangUp,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := api.start(t, len(api.Records))
+			r.faulty(func(_ int, w http.ResponseWriter, _ *http.Request) bool { answer(w); return true })
+			s := r.open(t, nil)
+			if _, err := r.drain(t, s); err == nil {
+				t.Error("an API that is away for long is no error: nobody would notice")
+			}
+			r.faulty(nil)
+			r.patient(t, s)
+			r.want(t, api.Records, true)
+		})
+	}
 }
 
 func (api *API) throttled(t *testing.T) {

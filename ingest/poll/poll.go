@@ -107,9 +107,9 @@ func (s *source[C]) Poll(ctx context.Context) (ingest.Batch, error) {
 
 // fresh returns the records that were not seen before, and remembers them.
 func (s *source[C]) fresh(records []ingest.Record) []ingest.Record {
-	out := records[:0:0]
+	out, now := records[:0:0], s.log.Runtime.Now()
 	for _, r := range records {
-		if s.seen.add(r.Data, s.log.When(r.Data)) {
+		if s.seen.add(r.Data, s.log.When(r.Data), now) {
 			out = append(out, r)
 		}
 	}

@@ -31,7 +31,7 @@ func when(data []byte) time.Time {
 // rolling is a log that shows everything at each look.
 func rolling(rows *[]ingest.Record, overlap time.Duration, waits *int) Log[int] {
 	return Log[int]{
-		Runtime: ingest.Runtime{Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return start },
+		Runtime: ingest.Runtime{Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return start.Add(24 * time.Hour) },
 			Wait: func(ctx context.Context, _ time.Duration) error { *waits++; return ctx.Err() }},
 		Interval: time.Minute, Overlap: overlap, When: when,
 		Fetch: func(_ context.Context, at int) (Page[int], error) {
@@ -150,5 +150,40 @@ func TestSnapshotRoundTrip(t *testing.T) {
 		if _, err := ReadSnapshot([]byte(data)); err == nil {
 			t.Errorf("ReadSnapshot(%s) = nil", data)
 		}
+	}
+}
+
+func TestARecordOfTheFutureForgetsNothing(t *testing.T) {
+	waits := 0
+	rows := []ingest.Record{row(1, 24*60-5, 1), row(2, 9_000_000, 1)}
+	s := Source(rolling(&rows, time.Hour, &waits))
+	poll(t, s)
+	if got, _ := poll(t, s); len(got) != 0 {
+		t.Errorf("second look gave %v again, because of a clock that is ahead", got)
+	}
+}
+
+// gone is an answer that a page is not known any more.
+type gone struct{}
+
+func (gone) Error() string   { return "410" }
+func (gone) HTTPStatus() int { return 410 }
+
+func TestASweepWhosePageIsGoneBeginsAnew(t *testing.T) {
+	waits, fetched := 0, []int{}
+	s := SweepSource(Sweep[int]{Every: 24 * time.Hour,
+		Runtime: ingest.Runtime{Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return start }, Wait: func(ctx context.Context, _ time.Duration) error { waits++; return ctx.Err() }},
+		Fetch: func(_ context.Context, at int) (Page[int], error) {
+			fetched = append(fetched, at)
+			if at == 1 && len(fetched) == 2 {
+				return Page[int]{}, gone{}
+			}
+			return Page[int]{Records: []ingest.Record{row(at, 0, 1)}, Next: at + 1, More: at < 2}, nil
+		}})
+	for range 4 {
+		poll(t, s)
+	}
+	if diff := cmp.Diff([]int{0, 1, 0, 1, 2}, fetched); diff != "" {
+		t.Errorf("pages (-want +got):\n%s", diff)
 	}
 }

@@ -24,7 +24,7 @@ type seen struct {
 }
 
 // add reports whether data is new, and remembers it.
-func (s *seen) add(data []byte, at time.Time) bool {
+func (s *seen) add(data []byte, at, now time.Time) bool {
 	h := fnv.New64a()
 	_, _ = h.Write(data) // never fails, by its documentation
 	digest := h.Sum64()
@@ -35,6 +35,9 @@ func (s *seen) add(data []byte, at time.Time) bool {
 		s.minutes = map[uint64]uint32{}
 	}
 	minute := s.newest
+	if at.After(now) {
+		at = now // a clock that is ahead must not make the rest look old
+	}
 	if !at.IsZero() {
 		minute = uint32(max(0, at.Unix()/60)) //nolint:gosec // good until the year 10000
 	}

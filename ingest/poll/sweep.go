@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
+	"net/http"
 	"time"
 
 	"stepdown/ingest"
@@ -26,6 +29,7 @@ type sweepAt[C any] struct {
 	Started time.Time `json:"started,omitzero"`
 	Done    bool      `json:"done"`
 	At      C         `json:"at"`
+	Pages   int       `json:"pages,omitempty"`
 	Records int       `json:"records,omitempty"`
 }
 
@@ -45,17 +49,36 @@ func SweepSource[C any](s Sweep[C]) ingest.Source {
 				at = sweepAt[C]{Started: now.UTC()}
 			}
 			page, err := s.Fetch(ctx, at.At)
+			if lost(err) && at.Pages > 0 {
+				s.Runtime.Log.WarnContext(ctx, "position within the inventory is no longer known to the provider, reading it from the beginning", slog.Any("error", err))
+				at = sweepAt[C]{Started: at.Started}
+				page, err = s.Fetch(ctx, at.At)
+			}
 			if err != nil {
 				return Page[sweepAt[C]]{}, err
 			}
-			at.At, at.Done, at.Records = page.Next, !page.More, at.Records+len(page.Records)
+			at.At, at.Done, at.Pages, at.Records = page.Next, !page.More, at.Pages+1, at.Records+len(page.Records)
 			if at.Done {
 				var start C
 				at.At = start
-				s.Runtime.Log.InfoContext(ctx, "inventory read", "records", at.Records, "took", now.Sub(at.Started).Round(time.Second))
+				s.Runtime.Log.InfoContext(ctx, "inventory read", slog.Int("records", at.Records), slog.Duration("took", now.Sub(at.Started).Round(time.Second)))
 			}
 			return Page[sweepAt[C]]{Records: page.Records, Next: at, More: page.More}, nil
 		}})
+}
+
+// lost reports whether an answer says that what was asked for is not, or no longer,
+// there: a page that was handed out hours ago.
+func lost(err error) bool {
+	var answer interface{ HTTPStatus() int }
+	if !errors.As(err, &answer) {
+		return false
+	}
+	switch answer.HTTPStatus() {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusGone, http.StatusUnprocessableEntity:
+		return true
+	}
+	return false
 }
 
 // Snapshot is the record that a sweep makes of what a provider says of one

@@ -55,6 +55,11 @@ type ask struct {
 	Errs              map[string]*refusal `json:"setErrs,omitempty"`
 }
 
+// Consumes implements ingest.Consumer.
+func (p *poller) Consumes() string {
+	return "a stream whose events are acknowledged once they are read"
+}
+
 // Poll implements ingest.Source.
 func (p *poller) Poll(ctx context.Context) (ingest.Batch, error) {
 	if p.rest {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -94,27 +95,11 @@ func (a *App) openInputs(ctx context.Context) (err error) {
 			if err != nil {
 				return fmt.Errorf("inputs[%d] %s: %w", i, in.Name, err)
 			}
-			source.MergeBy(timeOf(a.normalizers[in.File.Source]))
+			source.MergeBy(ingest.TimeOf(a.normalizers[in.File.Source]))
 			a.inputs[in.Name] = source
 		}
 	}
 	return a.openReceiver(ctx, hooks)
-}
-
-// timeOf returns the time of the first of the events that n makes of a record.
-func timeOf(n ingest.Normalizer) func(ingest.Record) time.Time {
-	return func(r ingest.Record) (first time.Time) {
-		events, err := n.Normalize(r)
-		if err != nil {
-			return time.Time{}
-		}
-		for i := range events {
-			if t := events[i].Time; first.IsZero() || t.Before(first) {
-				first = t
-			}
-		}
-		return first
-	}
 }
 
 // runtime is what an input's sources are given.
@@ -133,7 +118,8 @@ func (a *App) openReceiver(ctx context.Context, hooks http.Handler) error {
 	if err != nil {
 		return fmt.Errorf("receiver.listen: %w; name a free address", err)
 	}
-	a.receiver = &http.Server{Handler: hooks, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
+	a.receiver = &http.Server{Handler: hooks, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		BaseContext: func(net.Listener) context.Context { return ctx }} // a push in hand at the end is answered that it is not durable
 	a.receiverListener = listener
 	a.onClose("receiver", func(context.Context) error {
 		if err := listener.Close(); !errors.Is(err, net.ErrClosed) {
@@ -173,7 +159,10 @@ func (a *App) runReceiver(ctx context.Context, g *errgroup.Group) {
 		//nolint:contextcheck // ctx has ended: the server gets a moment of its own
 		stop, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
-		return a.receiver.Shutdown(stop)
+		if err := a.receiver.Shutdown(stop); err != nil {
+			return a.receiver.Close()
+		}
+		return nil
 	})
 }
 
@@ -191,7 +180,11 @@ func (a *App) runCollectors(ctx context.Context, g *errgroup.Group) {
 	// each other.
 	collectors := map[string]*ingest.Collector{}
 	for name, source := range a.inputs {
-		collectors[name] = pipeline.Collector(name, source)
+		if _, pushed := source.(ingest.Receiver); pushed {
+			collectors[name] = pipeline.Pushed(name, source)
+		} else {
+			collectors[name] = pipeline.Collector(name, source)
+		}
 	}
 	for name, c := range collectors {
 		a.health.watch("input "+name, c.Ready)
@@ -261,24 +254,25 @@ func (a *App) openLease(ctx context.Context, pipeline *ingest.Pipeline, p stream
 		stream string
 		source ingest.Source
 	}
+	inputs := slices.DeleteFunc(slices.Clone(a.live), func(in *config.Input) bool { return stream.PartitionOf([]byte(in.Name), n) != p.Partition })
+	if len(inputs) == 0 {
+		return l, nil
+	}
+	if err := l.cursors.restore(ctx); err != nil {
+		return nil, err
+	}
 	var mine []waiting
-	for _, in := range a.live {
-		if stream.PartitionOf([]byte(in.Name), n) != p.Partition {
-			continue
-		}
+	for _, in := range inputs {
 		sources, err := a.open(in)
 		if err != nil {
+			for _, w := range mine {
+				err = errors.Join(err, w.source.Close())
+			}
 			return nil, err
 		}
 		for name, source := range sources {
 			mine = append(mine, waiting{in, name, source})
 		}
-	}
-	if len(mine) == 0 {
-		return l, nil
-	}
-	if err := l.cursors.restore(ctx); err != nil {
-		return nil, err
 	}
 	collectors := make([]*ingest.Collector, len(mine))
 	for i, w := range mine {
@@ -300,7 +294,7 @@ func (a *App) open(in *config.Input) (map[string]ingest.Source, error) {
 		if err != nil {
 			return nil, fmt.Errorf("input %s: %w", in.Name, err)
 		}
-		return map[string]ingest.Source{topicStream: source}, nil
+		return map[string]ingest.Source{TopicStream: source}, nil
 	}
 	sources, err := openPolled(in, a.runtime(in.Name))
 	if err != nil {
@@ -331,6 +325,7 @@ func (l *lease) start(in *config.Input, stream string, c *ingest.Collector) {
 // collect runs a collector for as long as its lease is held.
 func (a *App) collect(ctx context.Context, name string, c *ingest.Collector) {
 	part := "input " + name
+	a.health.forget(part)
 	a.health.watch(part, c.Ready)
 	log := a.log.With(slog.String("input", name))
 	log.Info("input is polled here")
@@ -348,6 +343,8 @@ func (a *App) collect(ctx context.Context, name string, c *ingest.Collector) {
 	err = fmt.Errorf("%w; `stepdown source reset %s` starts it over", err, name)
 	log.Error("input does not run", slog.Any("error", err))
 	a.health.watch(part, func() error { return err })
+	<-ctx.Done()
+	a.health.forget(part)
 }
 
 // Handle implements stream.Partition. The records are cursors, mostly our own; one
@@ -359,10 +356,18 @@ func (l *lease) Handle(_ context.Context, batch []stream.Message) error {
 			continue
 		}
 		h.stop()
-		l.cursors.forget(string(batch[i].Key))
+		// What it saved after that record must not come back after a crash.
+		if err := l.cursors.forget(string(batch[i].Key)); err != nil {
+			return err
+		}
 		sources, err := l.app.open(h.input)
 		if err != nil {
 			return err
+		}
+		for name, source := range sources {
+			if name != h.stream {
+				_ = source.Close() // it was not used
+			}
 		}
 		l.app.log.Info("input starts over", slog.String("input", string(batch[i].Key)))
 		l.start(h.input, h.stream, l.pipeline.Collector(string(batch[i].Key), sources[h.stream]).WithCursors(l.cursors))
@@ -402,7 +407,7 @@ func (k *kafkaCursors) restore(ctx context.Context) error {
 	k.restored = -1
 	return k.client.ReadToEnd(ctx, k.client.Topics().Cursors, k.partition, func(m stream.Message) error {
 		k.restored = m.Offset
-		if len(m.Value) == 0 {
+		if len(m.Value) == 0 || string(m.Value) == string(noCursor) {
 			delete(k.saved, string(m.Key))
 		} else {
 			k.saved[string(m.Key)] = m.Value
@@ -422,10 +427,19 @@ func (k *kafkaCursors) Load(input string) (json.RawMessage, error) {
 	return cursor, nil
 }
 
-func (k *kafkaCursors) forget(input string) {
+// noCursor is the record of a cursor that was taken away. It is no empty one, which
+// asks for that.
+var noCursor = json.RawMessage("null")
+
+// forget takes a cursor away for good.
+func (k *kafkaCursors) forget(input string) error {
+	if err := k.Save(input, noCursor); err != nil {
+		return err
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.saved, input)
+	return nil
 }
 
 // cursorTimeout bounds a save, so that the end of a lease waits no longer for it

@@ -266,7 +266,7 @@ func TestCheckingAnInputPublishesNothing(t *testing.T) {
 	o := newOrg(t)
 	o.show(7)
 	cfg := collector(t, "127.0.0.1:1", o.URL, "synthetic-token")
-	found, err := app.CheckInput(t.Context(), &cfg.Inputs[0], time.Now().Add(-2*time.Hour), slog.New(slog.DiscardHandler))
+	found, err := app.CheckInput(t.Context(), cfg, &cfg.Inputs[0], time.Now().Add(-2*time.Hour), slog.New(slog.DiscardHandler))
 	if err != nil || len(found) != 1 {
 		t.Fatalf("CheckInput() = %+v, %v", found, err)
 	}
@@ -276,7 +276,7 @@ func TestCheckingAnInputPublishesNothing(t *testing.T) {
 	o.mu.Lock()
 	o.revoked = true
 	o.mu.Unlock()
-	found, err = app.CheckInput(t.Context(), &cfg.Inputs[0], time.Now(), slog.New(slog.DiscardHandler))
+	found, err = app.CheckInput(t.Context(), cfg, &cfg.Inputs[0], time.Now(), slog.New(slog.DiscardHandler))
 	if err != nil || len(found) != 1 || !found[0].Refused || strings.Contains(found[0].Err.Error(), "synthetic-token") {
 		t.Errorf("CheckInput() = %+v, %v, want a refused credential without its value", found, err)
 	}

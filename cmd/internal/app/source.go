@@ -18,7 +18,6 @@ import (
 	"stepdown/cmd/internal/config"
 	"stepdown/ingest"
 	"stepdown/ingest/event"
-	"stepdown/ingest/identity"
 	"stepdown/ingest/poll"
 	"stepdown/ingest/stream"
 )
@@ -27,6 +26,9 @@ import (
 type Checked struct {
 	Input  string `json:"input"`
 	Stream string `json:"stream"`
+	// NotLookedAt is why this stream cannot be looked at without taking its records
+	// away; empty for others.
+	NotLookedAt string `json:"not_looked_at,omitempty"`
 	// Err is why it cannot be read; Refused that the credential is the reason.
 	Err     error `json:"-"`
 	Refused bool  `json:"refused"`
@@ -48,7 +50,7 @@ type Checked struct {
 
 // CheckInput looks once at each stream of a live input, beginning at since. It
 // publishes nothing and leaves the saved positions alone.
-func CheckInput(ctx context.Context, in *config.Input, since time.Time, log *slog.Logger) ([]Checked, error) {
+func CheckInput(ctx context.Context, cfg *config.Config, in *config.Input, since time.Time, log *slog.Logger) ([]Checked, error) {
 	watch := &watchedTransport{next: http.DefaultTransport}
 	rt := ingest.NewRuntime(in.Name, since, log, prometheus.NewRegistry())
 	rt.HTTP = watch
@@ -56,15 +58,23 @@ func CheckInput(ctx context.Context, in *config.Input, since time.Time, log *slo
 	if err != nil {
 		return nil, err
 	}
-	resolver, err := identity.New(identity.DefaultConfig())
+	resolver, err := Resolver(cfg, log)
 	if err != nil {
 		return nil, err
+	}
+	if len(sources) == 0 {
+		return nil, fmt.Errorf("input %s: %w", in.Name, ErrOnlyPushed)
 	}
 	var out []Checked
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
 		watch.reset()
 		began := time.Now()
 		c := Checked{Input: in.Name, Stream: name}
+		if q, ok := sources[name].(ingest.Consumer); ok {
+			c.NotLookedAt = "it is " + q.Consumes()
+			out = append(out, c)
+			continue
+		}
 		batch, err := firstPage(ctx, sources[name])
 		c.Took = time.Since(began)
 		c.Requests, c.Skew = watch.seen()
@@ -94,6 +104,29 @@ func CheckInput(ctx context.Context, in *config.Input, since time.Time, log *slo
 		out = append(out, c)
 	}
 	return out, nil
+}
+
+// ErrOnlyPushed is about an input that is never asked.
+var ErrOnlyPushed = errors.New("is only pushed to; there is nothing to ask")
+
+// lookable leaves of sources those that can be read without taking anything away,
+// and is an error where that is none.
+func lookable(in *config.Input, sources map[string]ingest.Source) error {
+	if len(sources) == 0 {
+		return fmt.Errorf("input %s: %w", in.Name, ErrOnlyPushed)
+	}
+	from := ""
+	maps.DeleteFunc(sources, func(_ string, s ingest.Source) bool {
+		q, ok := s.(ingest.Consumer)
+		if ok {
+			from = q.Consumes()
+		}
+		return ok
+	})
+	if len(sources) == 0 || len(sources) == 1 && sources[poll.StreamInventory] != nil && from != "" {
+		return fmt.Errorf("input %s reads %s; only its collector may", in.Name, from)
+	}
+	return nil
 }
 
 // firstPage polls a source from its beginning.
@@ -161,6 +194,9 @@ func (w *watchedTransport) seen() (requests int, skew time.Duration) {
 func Tail(ctx context.Context, cfg *config.Config, in *config.Input, since time.Time, log *slog.Logger, each func(ingest.Normalized) error) error {
 	rt := ingest.NewRuntime(in.Name, since, log, prometheus.NewRegistry())
 	sources, err := openPolled(in, rt)
+	if err == nil {
+		err = lookable(in, sources)
+	}
 	if err != nil {
 		return err
 	}
@@ -238,6 +274,9 @@ type Backfilled struct {
 func Backfill(ctx context.Context, cfg *config.Config, in *config.Input, client *stream.Client, since time.Time, log *slog.Logger, tell func(Backfilled)) error {
 	rt := ingest.NewRuntime(in.Name, since, log, prometheus.NewRegistry())
 	sources, err := openPolled(in, rt)
+	if err == nil {
+		err = lookable(in, sources)
+	}
 	if err != nil {
 		return err
 	}
@@ -248,25 +287,28 @@ func Backfill(ctx context.Context, cfg *config.Config, in *config.Input, client 
 	pipeline := ingest.New(cfg.Ingest, ingest.Deps{Normalizers: Normalizers(), Identity: resolver, Publisher: publisher{client},
 		Cursors: memoryCursors{}, Registerer: prometheus.NewRegistry(), Log: log, Now: time.Now})
 	var mu sync.Mutex
-	collectors := map[string]*ingest.Collector{}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	type stretch struct {
+		collector *ingest.Collector
+		source    *bounded
+	}
+	collectors := map[string]stretch{}
 	for name, source := range sources {
 		if name == poll.StreamInventory { // it has no history
 			continue
 		}
-		collectors[name] = pipeline.Collector(inputName(in, name), &bounded{Source: source, name: name, refused: cancel, tell: func(b Backfilled) {
+		b := &bounded{Source: source, name: name, tell: func(b Backfilled) {
 			mu.Lock()
 			defer mu.Unlock()
 			tell(b)
-		}})
+		}}
+		collectors[name] = stretch{pipeline.Collector(inputName(in, name), b), b}
 	}
 	errs := make(chan error, len(collectors))
 	for name, c := range collectors {
 		go func() {
-			err := c.Run(ctx)
+			err := errors.Join(c.collector.Run(ctx), c.source.refused)
 			if err != nil {
-				err = fmt.Errorf("%s: %w", name, context.Cause(ctx))
+				err = fmt.Errorf("%s: %w", name, err)
 			}
 			errs <- err
 		}()
@@ -283,8 +325,8 @@ type bounded struct {
 	ingest.Source
 	name string
 	tell func(Backfilled)
-	// refused ends the backfill: nobody waits for a new credential here.
-	refused context.CancelCauseFunc
+	// refused ends the stream: nobody waits for a new credential here.
+	refused error
 	state   Backfilled
 	quiet   int
 }
@@ -300,7 +342,8 @@ func (b *bounded) Poll(ctx context.Context) (ingest.Batch, error) {
 	}
 	batch, err := b.Source.Poll(ctx)
 	if _, refused := errors.AsType[*ingest.CredentialError](err); refused {
-		b.refused(err)
+		b.refused = err
+		return ingest.Batch{}, io.EOF
 	}
 	if err != nil {
 		return batch, err
@@ -312,7 +355,11 @@ func (b *bounded) Poll(ctx context.Context) (ingest.Batch, error) {
 	if b.quiet++; len(batch.Records) > 0 {
 		b.quiet = 0
 	}
-	b.state.Done = !batch.Through.IsZero() && time.Since(batch.Through) < caughtUp && b.quiet > 0 || b.quiet >= quietEnd
+	if batch.Through.IsZero() {
+		b.state.Done = b.quiet >= quietEnd
+	} else { // a window without records is no end
+		b.state.Done = b.quiet > 0 && time.Since(batch.Through) < caughtUp
+	}
 	b.tell(b.state)
 	if b.state.Done {
 		return batch, io.EOF

@@ -13,8 +13,8 @@ import (
 	"stepdown/ingest/stream"
 )
 
-// topicStream names the one stream of an input that is a Kafka topic.
-const topicStream = "topic"
+// TopicStream names the one stream of an input that is a Kafka topic.
+const TopicStream = "topic"
 
 // topicSource reads a provider's records from a Kafka topic. Its position is kept
 // with the other inputs', not in a consumer group: the topic may be another's.

@@ -17,6 +17,7 @@ import (
 	"stepdown/cmd/internal/app"
 	"stepdown/cmd/internal/config"
 	"stepdown/ingest"
+	"stepdown/ingest/event"
 	"stepdown/ingest/stream"
 )
 
@@ -129,7 +130,12 @@ func (c *cli) sourceListCommand() *cobra.Command {
 // printFacts prints how far a provider tells each fact, each line after prefix.
 func (c *cli) printFacts(p ingest.Provider, prefix string) error {
 	w := tabwriter.NewWriter(c.Stdout, 0, 4, 2, ' ', 0)
+	shows := map[ingest.Fact]ingest.Capability{}
 	for _, s := range p.Shows {
+		shows[s.Fact] = s
+	}
+	for _, fact := range ingest.Facts() {
+		s := shows[fact]
 		line := fmt.Sprintf("%s%s\t%s", prefix, s.Fact, s.Extent)
 		if s.Note != "" {
 			line += "\t" + s.Note
@@ -200,7 +206,11 @@ positions alone. The exit code is 1 if a stream cannot be read.`,
 			}
 			bad := 0
 			for _, in := range ins {
-				found, err := app.CheckInput(cmd.Context(), in, time.Now().Add(-since), log)
+				found, err := app.CheckInput(cmd.Context(), cfg, in, time.Now().Add(-since), log)
+				if errors.Is(err, app.ErrOnlyPushed) {
+					fmt.Fprintf(c.Stdout, "%s: is only pushed to; there is nothing to ask\n", in.Name)
+					continue
+				}
 				if err != nil {
 					return withCode(exitConfig, err)
 				}
@@ -238,6 +248,8 @@ positions alone. The exit code is 1 if a stream cannot be read.`,
 
 func checkResult(f app.Checked) string {
 	switch {
+	case f.NotLookedAt != "":
+		return "not looked at"
 	case f.Refused:
 		return "REFUSED"
 	case f.Err != nil:
@@ -252,6 +264,9 @@ func checkResult(f app.Checked) string {
 const clockTolerance = 5 * time.Second
 
 func told(f app.Checked, now time.Time) string {
+	if f.NotLookedAt != "" {
+		return f.NotLookedAt
+	}
 	if f.Err != nil {
 		return f.Err.Error()
 	}
@@ -286,7 +301,7 @@ func (c *cli) sourceTailCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			enc := json.NewEncoder(c.Stdout)
+			var line []byte
 			return app.Tail(cmd.Context(), cfg, ins[0], time.Now().Add(-since), log, func(n ingest.Normalized) error {
 				for _, r := range n.Rejected {
 					fmt.Fprintf(c.Stderr, "%s: %v\n", r.Record.Origin, r.Err)
@@ -295,7 +310,11 @@ func (c *cli) sourceTailCommand() *cobra.Command {
 					if !raw {
 						n.Events[i].Raw = nil
 					}
-					if err := enc.Encode(&n.Events[i]); err != nil {
+					var err error
+					if line, err = event.Encode(line[:0], &n.Events[i]); err != nil {
+						return err
+					}
+					if _, err := c.Stdout.Write(append(line, '\n')); err != nil {
 						return err
 					}
 				}
@@ -412,6 +431,30 @@ func (v *backfillView) finish() {
 	fmt.Fprintln(v.c.Stderr, v.line())
 }
 
+// resettable returns the streams of an input whose positions are kept in Kafka.
+func resettable(cfg *config.Config, name string) ([]string, error) {
+	for i := range cfg.Inputs {
+		if cfg.Inputs[i].Name == name && cfg.Inputs[i].Topic.Set {
+			return []string{app.TopicStream}, nil
+		}
+	}
+	ins, err := liveInputs(cfg, []string{name})
+	if err != nil {
+		return nil, err
+	}
+	_, settings := ins[0].Settings()
+	sources, err := settings.Open(ingest.NewRuntime(name, time.Time{}, slog.New(slog.DiscardHandler), newRegistry()))
+	if err != nil {
+		return nil, withCode(exitConfig, err)
+	}
+	maps.DeleteFunc(sources, func(_ string, s ingest.Source) bool {
+		_, consumes := s.(ingest.Consumer)
+		_, pushed := s.(ingest.Receiver)
+		return consumes || pushed
+	})
+	return slices.Sorted(maps.Keys(sources)), nil
+}
+
 func (c *cli) sourceResetCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reset INPUT/STREAM",
@@ -428,17 +471,12 @@ next one does. What was published before comes again under the same ids.`,
 			if !ok {
 				return withCode(exitUsage, fmt.Errorf("%q: name the input and its stream, such as okta/system_log; `stepdown source list` shows them", args[0]))
 			}
-			ins, err := liveInputs(cfg, []string{name})
+			streams, err := resettable(cfg, name)
 			if err != nil {
 				return err
 			}
-			_, settings := ins[0].Settings()
-			sources, err := settings.Open(ingest.NewRuntime(name, time.Time{}, slog.New(slog.DiscardHandler), newRegistry()))
-			if err != nil {
-				return withCode(exitConfig, err)
-			}
-			if sources[streamName] == nil {
-				return withCode(exitUsage, fmt.Errorf("input %s has no stream %q; there are: %s", name, streamName, strings.Join(slices.Sorted(maps.Keys(sources)), ", ")))
+			if !slices.Contains(streams, streamName) {
+				return withCode(exitUsage, fmt.Errorf("input %s has no stream %q with a position; there are: %s", name, streamName, strings.Join(streams, ", ")))
 			}
 			return c.withClient(cmd.Context(), func(ctx context.Context, client *stream.Client) error {
 				if err := app.ResetCursor(ctx, client, name, streamName); err != nil {

@@ -1,0 +1,4 @@
+package rest
+
+// HTTPStatus is the status of the answer, for packages that do not know this one.
+func (e *StatusError) HTTPStatus() int { return e.Status }
