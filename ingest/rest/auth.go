@@ -54,18 +54,6 @@ func Header(name, prefix string, value secret.Secret) Credential {
 	})
 }
 
-// Basic sends user and password by HTTP basic authentication.
-func Basic(user string, password secret.Secret) Credential {
-	return CredentialFunc(func(_ context.Context, r *http.Request) error {
-		p, err := password.Value()
-		if err != nil {
-			return &ingest.CredentialError{Err: err}
-		}
-		r.SetBasicAuth(user, p)
-		return nil
-	})
-}
-
 // ClientCredentials are those of an OAuth 2.0 client (RFC 6749 §4.4), with a
 // secret, or with a key that signs an assertion (RFC 7523) where Key is set.
 type ClientCredentials struct {
@@ -94,9 +82,12 @@ type tokens struct {
 
 	mu    sync.Mutex
 	token *oauth2.Token
+	// until is when the token is renewed.
+	until time.Time
 }
 
-// renewBefore is how long before its end a token is renewed.
+// renewBefore is how long before its end a token is renewed, at the most: one that
+// lives for a minute is renewed after four fifths of it.
 const renewBefore = time.Minute
 
 // tokenLife is for providers that do not say how long a token lives.
@@ -123,7 +114,7 @@ func (s *tokens) Renew() bool {
 func (s *tokens) get(ctx context.Context) (*oauth2.Token, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.token != nil && s.rt.Now().Before(s.token.Expiry.Add(-renewBefore)) {
+	if s.token != nil && s.rt.Now().Before(s.until) {
 		return s.token, nil
 	}
 	params := url.Values{}
@@ -151,12 +142,11 @@ func (s *tokens) get(ctx context.Context) (*oauth2.Token, error) {
 	if err != nil {
 		return nil, tokenError(s.config.TokenURL, err)
 	}
-	if token.Expiry.IsZero() {
-		token.Expiry = s.rt.Now().Add(tokenLife)
-	} else {
-		token.Expiry = s.rt.Now().Add(time.Until(token.Expiry)) // by the runtime's clock
+	life := tokenLife
+	if !token.Expiry.IsZero() {
+		life = time.Until(token.Expiry)
 	}
-	s.token = token
+	s.token, s.until = token, s.rt.Now().Add(life-min(renewBefore, life/5)) // by the runtime's clock
 	return token, nil
 }
 
