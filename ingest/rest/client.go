@@ -12,6 +12,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -51,6 +52,8 @@ type Client struct {
 	rt     ingest.Runtime
 	http   *http.Client
 	budget *rate.Limiter
+	// metrics are shared by all clients of a process.
+	metrics *metrics
 
 	mu sync.Mutex
 	// until is when the provider lets the next request through.
@@ -59,6 +62,10 @@ type Client struct {
 
 // tries is how often a request is made before its error is handed up.
 const tries = 3
+
+// maxThrottled is how long one request is throttled before that is an error: the
+// input then says on /-/ready that it stands still.
+const maxThrottled = 10 * time.Minute
 
 // maxWait bounds what a provider's header can make an input wait before it asks
 // again.
@@ -83,8 +90,9 @@ func New(cfg Budget, opts Options, rt ingest.Runtime) (*Client, error) {
 	}
 	c := &Client{
 		cfg: cfg, opts: opts, base: base, rt: rt,
-		http:   &http.Client{Transport: rt.HTTP, Timeout: cfg.Timeout, CheckRedirect: noRedirect},
-		budget: rate.NewLimiter(rate.Limit(float64(cfg.RequestsPerMinute)/60), max(1, cfg.RequestsPerMinute/6)),
+		http:    &http.Client{Transport: rt.HTTP, Timeout: cfg.Timeout, CheckRedirect: noRedirect},
+		budget:  rate.NewLimiter(rate.Limit(float64(cfg.RequestsPerMinute)/60), max(1, cfg.RequestsPerMinute/6)),
+		metrics: newMetrics(rt.Registerer),
 	}
 	return c, nil
 }
@@ -154,6 +162,13 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("%s: %d %s", e.Where, e.Status, http.StatusText(e.Status))
 }
 
+// HasStatus reports whether err is of an answer with one of codes, whether or not
+// that refuses the credential.
+func HasStatus(err error, codes ...int) bool {
+	answer, ok := errors.AsType[*StatusError](err)
+	return ok && slices.Contains(codes, answer.Status)
+}
+
 // Get asks for ref, a path beneath the base or a whole address of the same host,
 // such as the provider hands out for the next page.
 func (c *Client) Get(ctx context.Context, ref string, query url.Values) (*Response, error) {
@@ -172,7 +187,8 @@ func (c *Client) Post(ctx context.Context, ref string, query url.Values, body an
 // Do sends one request and returns its answer. It waits for the budget and for
 // the provider's limits, and tries again what failed for the moment. The error is
 // *ingest.CredentialError for 401 and 403, else *StatusError for an answer, else of
-// the connection.
+// the connection, of an answer that is too large, or of a provider that throttles for
+// longer than ten minutes.
 func (c *Client) Do(ctx context.Context, method, ref string, query url.Values, body []byte) (*Response, error) {
 	address, err := c.resolve(ref, query)
 	if err != nil {
@@ -181,11 +197,15 @@ func (c *Client) Do(ctx context.Context, method, ref string, query url.Values, b
 	where := method + " " + bare(address.String())
 	pause, unsaid := backoff.NewExponentialBackOff(), backoff.NewExponentialBackOff()
 	renewed := false
+	var throttledSince time.Time
 	for attempt := 1; ; {
 		if err := c.pass(ctx); err != nil {
 			return nil, err
 		}
 		resp, err := c.once(ctx, method, address, where, body)
+		if ctx.Err() == nil {
+			c.metrics.requests.WithLabelValues(c.rt.Input, resultOf(err)).Inc()
+		}
 		throttled, isThrottled := errors.AsType[*throttledError](err)
 		switch {
 		case err == nil:
@@ -197,9 +217,16 @@ func (c *Client) Do(ctx context.Context, method, ref string, query url.Values, b
 				throttled.wait = max(unsaid.NextBackOff(), minWait)
 			}
 			c.hold(throttled.wait)
+			now := c.rt.Now()
+			if throttledSince.IsZero() {
+				throttledSince = now
+			}
+			if whole := now.Add(throttled.wait).Sub(throttledSince); whole > maxThrottled {
+				return nil, &throttledError{wait: whole, where: where}
+			}
 			c.rt.Log.WarnContext(ctx, "provider throttles", slog.String("request", where), slog.Duration("wait", throttled.wait))
 			continue // as often as the provider says so
-		case !renewed && refused(err) && c.opts.Credential != nil && c.opts.Credential.Renew():
+		case !renewed && HasStatus(err, http.StatusUnauthorized) && c.opts.Credential != nil && c.opts.Credential.Renew():
 			renewed = true
 			continue
 		case !passing(err) || attempt >= tries:
@@ -212,15 +239,12 @@ func (c *Client) Do(ctx context.Context, method, ref string, query url.Values, b
 	}
 }
 
-// refused reports whether a provider said no to the credential.
-func refused(err error) bool {
-	status, ok := errors.AsType[*StatusError](err)
-	return ok && status.Status == http.StatusUnauthorized
-}
-
 // passing reports whether an error may be over in a moment.
 func passing(err error) bool {
 	if _, refused := errors.AsType[*ingest.CredentialError](err); refused {
+		return false
+	}
+	if _, tooLarge := errors.AsType[*tooLargeError](err); tooLarge {
 		return false
 	}
 	if status, ok := errors.AsType[*StatusError](err); ok {
@@ -237,6 +261,17 @@ type throttledError struct {
 }
 
 func (e *throttledError) Error() string { return fmt.Sprintf("%s: throttled for %s", e.where, e.wait) }
+
+// tooLargeError says that an answer is larger than may be; the same request would
+// give the same.
+type tooLargeError struct {
+	max   int64
+	where string
+}
+
+func (e *tooLargeError) Error() string {
+	return fmt.Sprintf("%s: answer is larger than %d bytes", e.where, e.max)
+}
 
 // resolve makes an address of ref. Another host than the base's is refused: the
 // credential is for that one.
@@ -260,21 +295,26 @@ func (c *Client) resolve(ref string, query url.Values) (*url.URL, error) {
 	return u, nil
 }
 
-// pass waits until budget and provider let a request through.
+// pass waits until budget and provider let a request through. The provider may have
+// said something to another request of the client while this one waited.
 func (c *Client) pass(ctx context.Context) error {
-	for {
+	for reserved := false; ; {
 		now := c.rt.Now()
 		c.mu.Lock()
 		wait := c.until.Sub(now)
 		c.mu.Unlock()
-		if wait <= 0 {
-			reservation := c.budget.ReserveN(now, 1)
-			if wait = reservation.DelayFrom(now); wait <= 0 {
-				return ctx.Err()
-			}
-			return c.rt.Wait(ctx, wait)
+		held := wait > 0
+		if !held && !reserved {
+			wait, reserved = c.budget.ReserveN(now, 1).DelayFrom(now), true
 		}
-		if err := c.rt.Wait(ctx, wait); err != nil {
+		if wait <= 0 {
+			return ctx.Err()
+		}
+		err := c.rt.Wait(ctx, wait)
+		if held {
+			c.metrics.throttled.WithLabelValues(c.rt.Input).Add(c.rt.Now().Sub(now).Seconds())
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -322,7 +362,7 @@ func (c *Client) once(ctx context.Context, method string, address *url.URL, wher
 		return nil, fmt.Errorf("%s: read answer: %w", where, err)
 	}
 	if int64(len(data)) > c.opts.MaxBody {
-		return nil, fmt.Errorf("%s: answer is larger than %d bytes", where, c.opts.MaxBody)
+		return nil, &tooLargeError{max: c.opts.MaxBody, where: where}
 	}
 	now := c.rt.Now()
 	var limit time.Duration

@@ -28,6 +28,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"stepdown/ingest"
 	"stepdown/ingest/secret"
@@ -84,11 +86,10 @@ func TestThrottledRequestsWaitAsLongAsTheProviderSays(t *testing.T) {
 	}{
 		"seconds": {429, map[string]string{"Retry-After": "7"}, 14 * time.Second},
 		// At the second refusal it is past.
-		"a date":            {429, map[string]string{"Retry-After": c.now.Add(9 * time.Second).Format(http.TimeFormat)}, 9*time.Second + minWait},
-		"its own header":    {429, map[string]string{"X-Reset-In": "11s"}, 22 * time.Second},
-		"unavailable":       {503, map[string]string{"Retry-After": "3"}, 6 * time.Second},
-		"forbidden":         {403, map[string]string{"Retry-After": "60"}, 2 * time.Minute},
-		"more than allowed": {429, map[string]string{"Retry-After": "86400"}, 2 * maxWait},
+		"a date":         {429, map[string]string{"Retry-After": c.now.Add(9 * time.Second).Format(http.TimeFormat)}, 9*time.Second + minWait},
+		"its own header": {429, map[string]string{"X-Reset-In": "11s"}, 22 * time.Second},
+		"unavailable":    {503, map[string]string{"Retry-After": "3"}, 6 * time.Second},
+		"forbidden":      {403, map[string]string{"Retry-After": "60"}, 2 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newClock()
@@ -117,6 +118,39 @@ func TestThrottledRequestsWaitAsLongAsTheProviderSays(t *testing.T) {
 			}
 			if waited != tc.total {
 				t.Errorf("waited %s (%v), want %s", waited, c.waits, tc.total)
+			}
+		})
+	}
+}
+
+// TestThrottledForLongIsAnError: an input that stands still must say so.
+func TestThrottledForLongIsAnError(t *testing.T) {
+	for name, tc := range map[string]struct {
+		retryAfter string
+		waited     time.Duration // before the error
+		said       string
+	}{
+		"at once":     {"86400", 0, "throttled for 15m0s"},
+		"bit by bit":  {"240", 8 * time.Minute, "throttled for 12m0s"},
+		"at the most": {"600", 10 * time.Minute, "throttled for 20m0s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newClock()
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Retry-After", tc.retryAfter)
+				w.WriteHeader(http.StatusTooManyRequests)
+			}))
+			defer srv.Close()
+			cl, begin := client(t, c, srv.URL, Options{}), c.now
+			_, err := cl.Get(t.Context(), "logs", nil)
+			if _, ok := errors.AsType[*throttledError](err); !ok || !strings.HasSuffix(err.Error(), tc.said) || c.now.Sub(begin) != tc.waited {
+				t.Fatalf("error %v after %s, want %q after %s", err, c.now.Sub(begin), tc.said, tc.waited)
+			}
+			// The next request still keeps to what the provider said.
+			before := c.now
+			_, _ = cl.Get(t.Context(), "logs", nil)
+			if len(c.waits) == 0 || c.now.Equal(before) {
+				t.Error("the next request went out at once")
 			}
 		})
 	}
@@ -169,6 +203,84 @@ func TestErrorsOfTheMomentAreTriedAgain(t *testing.T) {
 				t.Errorf("error %v after %d requests, want %d after %d", err, requests, tc.wantErr, tc.requests)
 			}
 		})
+	}
+}
+
+func TestAnAnswerThatIsTooLargeIsNotAskedForAgain(t *testing.T) {
+	requests := 0
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		requests++
+		fmt.Fprint(w, strings.Repeat(" ", 101))
+	}))
+	defer srv.Close()
+	_, err := client(t, newClock(), srv.URL, Options{MaxBody: 100}).Get(t.Context(), "logs", nil)
+	if err == nil || !strings.HasSuffix(err.Error(), "answer is larger than 100 bytes") || requests != 1 {
+		t.Errorf("error %v after %d requests, want one that says so after 1", err, requests)
+	}
+}
+
+func TestHasStatus(t *testing.T) {
+	refused := fmt.Errorf("get: %w", &ingest.CredentialError{Err: &StatusError{Status: 403}})
+	for name, tc := range map[string]struct {
+		err   error
+		codes []int
+		want  bool
+	}{
+		"none":                    {nil, []int{404}, false},
+		"of the connection":       {io.ErrUnexpectedEOF, []int{404}, false},
+		"the second":              {&StatusError{Status: 410}, []int{404, 410}, true},
+		"another":                 {&StatusError{Status: 500}, []int{404, 410}, false},
+		"a refusal":               {refused, []int{403}, true},
+		"a refusal by no request": {&ingest.CredentialError{Err: errors.New("no such file")}, []int{403}, false},
+	} {
+		if got := HasStatus(tc.err, tc.codes...); got != tc.want {
+			t.Errorf("%s: HasStatus(%v, %v) = %t, want %t", name, tc.err, tc.codes, got, tc.want)
+		}
+	}
+}
+
+// TestRequestsAreCounted by all clients of a process together.
+func TestRequestsAreCounted(t *testing.T) {
+	statuses := []int{200, 429, 200, 500, 403, 404, 200}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if statuses[0] == 429 {
+			w.Header().Set("Retry-After", "7")
+		}
+		w.WriteHeader(statuses[0])
+		statuses = statuses[1:]
+	}))
+	defer srv.Close()
+	c, reg := newClock(), prometheus.NewPedanticRegistry()
+	for range 5 { // 500 is tried again
+		rt := c.runtime()
+		rt.Registerer = reg
+		cl, err := New(DefaultBudget(600), Options{Base: srv.URL}, rt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = cl.Get(t.Context(), "logs", nil)
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			key := family.GetName()
+			for _, label := range m.GetLabel() {
+				key += " " + label.GetValue()
+			}
+			got[key] = m.GetCounter().GetValue()
+		}
+	}
+	want := map[string]float64{
+		"stepdown_ingest_requests_total test ok": 3, "stepdown_ingest_requests_total test throttled": 1, "stepdown_ingest_requests_total test refused": 1,
+		"stepdown_ingest_requests_total test client_error": 1, "stepdown_ingest_requests_total test server_error": 1,
+		"stepdown_ingest_throttled_seconds_total test": 7,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("metrics (-want +got):\n%s", diff)
 	}
 }
 
@@ -332,6 +444,35 @@ func TestOAuthTokensAreRenewed(t *testing.T) {
 	get(3, "a token about to expire")
 }
 
+// TestATokenOfAMinuteIsUsed, and renewed before its end.
+func TestATokenOfAMinuteIsUsed(t *testing.T) {
+	issued := 0
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.URL.Path == "/token" {
+			issued++
+			fmt.Fprint(w, `{"access_token":"synthetic","token_type":"bearer","expires_in":60}`)
+			return
+		}
+		fmt.Fprint(w, `{}`)
+	}))
+	defer srv.Close()
+	c := newClock()
+	cl := client(t, c, srv.URL, Options{Credential: OAuth(ClientCredentials{TokenURL: srv.URL + "/token", ID: "client", Secret: token(t, "synthetic")}, c.runtime())})
+	for _, step := range []struct {
+		after time.Duration
+		want  int
+	}{{0, 1}, {40 * time.Second, 1}, {10 * time.Second, 2}} {
+		c.now = c.now.Add(step.after)
+		if _, err := cl.Get(t.Context(), "logs", nil); err != nil {
+			t.Fatal(err)
+		}
+		if issued != step.want {
+			t.Errorf("%s on: %d tokens issued, want %d", step.after, issued, step.want)
+		}
+	}
+}
+
 func TestARefusedTokenRequestSaysWhatToDo(t *testing.T) {
 	const hidden = "very-secret"
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -417,5 +558,37 @@ func TestTheBudgetHolds(t *testing.T) {
 	}
 	if took := c.now.Sub(start); took < 2*time.Minute-time.Second || took > 2*time.Minute+time.Second {
 		t.Errorf("130 requests at 60 a minute took %s, want two minutes: the first 10 at once", took)
+	}
+}
+
+// TestWaitingForTheBudgetIsNoWayAroundTheProvider: another stream of the client may
+// be throttled meanwhile.
+func TestWaitingForTheBudgetIsNoWayAroundTheProvider(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{}`) }))
+	defer srv.Close()
+	c := newClock()
+	rt := c.runtime()
+	wait := rt.Wait
+	var cl *Client
+	held := false
+	rt.Wait = func(ctx context.Context, d time.Duration) error {
+		if !held {
+			held = true
+			cl.hold(5 * time.Minute)
+		}
+		return wait(ctx, d)
+	}
+	begin := c.now
+	cl, err := New(Budget{RequestsPerMinute: 1, Timeout: time.Minute}, Options{Base: srv.URL}, rt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := cl.Get(t.Context(), "x", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := c.now.Sub(begin); took != 5*time.Minute {
+		t.Errorf("the second request went out after %s, want 5m0s as the provider said", took)
 	}
 }
