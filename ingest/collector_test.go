@@ -485,6 +485,8 @@ func TestPushesWaitForNobody(t *testing.T) {
 			t.Errorf("the push waited %s for an input that reads history", waited)
 		}
 		cancel()
-		<-done
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("history ended with %v", err)
+		}
 	})
 }

@@ -214,7 +214,7 @@ func (r *rig) patient(t *testing.T, s ingest.Source) {
 	t.Fatal("the source does not recover")
 }
 
-func (r *rig) want(t *testing.T, records []json.RawMessage, once bool) {
+func (r *rig) want(t *testing.T, records []json.RawMessage) {
 	t.Helper()
 	want := map[string]bool{}
 	for _, record := range records {
@@ -229,7 +229,7 @@ func (r *rig) want(t *testing.T, records []json.RawMessage, once bool) {
 		switch n := r.got[string(data)]; {
 		case n == 0:
 			t.Errorf("lost: %.300s", data)
-		case n > 1 && once:
+		case n > 1:
 			t.Errorf("came %d times: %.300s", n, data)
 		}
 	}
@@ -245,7 +245,7 @@ func (api *API) everythingOnce(t *testing.T) {
 	if _, err := r.drain(t, r.open(t, nil)); err != nil {
 		t.Fatal(err)
 	}
-	r.want(t, api.Records, true)
+	r.want(t, api.Records)
 }
 
 func (api *API) comesLater(t *testing.T) {
@@ -260,7 +260,7 @@ func (api *API) comesLater(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r.want(t, api.Records, true)
+	r.want(t, api.Records)
 }
 
 // killedAnywhere: the process dies after each batch, before or after its cursor
@@ -300,7 +300,7 @@ func (api *API) killedAnywhere(t *testing.T) {
 				// A restart takes a moment.
 				_ = r.runtime().Wait(t.Context(), time.Minute)
 			}
-			r.want(t, api.Records, true)
+			r.want(t, api.Records)
 		})
 	}
 }
@@ -318,8 +318,8 @@ func (api *API) errorsOfTheMoment(t *testing.T) {
 		}
 	}
 	for name, answer := range map[string]func(w http.ResponseWriter){
-		"500":      func(w http.ResponseWriter) { w.WriteHeader(500) },
-		"502 html": func(w http.ResponseWriter) { w.WriteHeader(502); _, _ = w.Write([]byte("<html>")) },
+		"500":      func(w http.ResponseWriter) { w.WriteHeader(http.StatusInternalServerError) },
+		"502 html": func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway); _, _ = w.Write([]byte("<html>")) },
 		"cut off":  cut,
 		"hung up":  hangUp,
 		"no json":  func(w http.ResponseWriter) { _, _ = w.Write([]byte("<html>maintenance</html>")) },
@@ -334,11 +334,11 @@ func (api *API) errorsOfTheMoment(t *testing.T) {
 				return true
 			})
 			r.patient(t, r.open(t, nil))
-			r.want(t, api.Records, true)
+			r.want(t, api.Records)
 		})
 	}
 	for name, answer := range map[string]func(w http.ResponseWriter){
-		"away for long":     func(w http.ResponseWriter) { w.WriteHeader(503) },
+		"away for long":     func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) },
 		"hangs up for long": hangUp,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -350,7 +350,7 @@ func (api *API) errorsOfTheMoment(t *testing.T) {
 			}
 			r.faulty(nil)
 			r.patient(t, s)
-			r.want(t, api.Records, true)
+			r.want(t, api.Records)
 		})
 	}
 }
@@ -379,7 +379,7 @@ func (api *API) throttled(t *testing.T) {
 	if early > 0 {
 		t.Errorf("%d requests came before the provider wanted them", early)
 	}
-	r.want(t, api.Records, true)
+	r.want(t, api.Records)
 }
 
 func (api *API) refused(t *testing.T) {
@@ -397,7 +397,7 @@ func (api *API) refused(t *testing.T) {
 	}
 	r.faulty(nil)
 	r.patient(t, s)
-	r.want(t, api.Records, true)
+	r.want(t, api.Records)
 }
 
 func (api *API) cancelled(t *testing.T) {
@@ -450,7 +450,7 @@ func (api *API) shownLate(t *testing.T) {
 	if _, err := r.drain(t, r.open(t, cursor)); err != nil {
 		t.Fatal(err)
 	}
-	r.want(t, api.Records, true)
+	r.want(t, api.Records)
 }
 
 // Position checks that a source with the given cursor, which the provider may no
@@ -461,7 +461,7 @@ func Position(t *testing.T, api API, cursor json.RawMessage) {
 	if _, err := r.drain(t, r.open(t, cursor)); err != nil {
 		t.Fatal(err)
 	}
-	r.want(t, api.Records, true)
+	r.want(t, api.Records)
 }
 
 // Sweep checks the source of an inventory: api.Records are the people. It reads
@@ -510,7 +510,7 @@ func Sweep(t *testing.T, api API, every time.Duration) {
 			if n%5 != 2 {
 				return false
 			}
-			w.WriteHeader(502)
+			w.WriteHeader(http.StatusBadGateway)
 			return true
 		})
 		r.patient(t, r.open(t, nil))

@@ -121,7 +121,7 @@ func TestSmallWords(t *testing.T) {
 			t.Errorf("ASN(%q) = %d, want %d", in, got, want)
 		}
 	}
-	if Digest("a", "b") == Digest("ab") || Digest("a") != Digest("a") {
+	if Digest("a", "b") == Digest("ab") {
 		t.Error("Digest does not name its parts")
 	}
 }

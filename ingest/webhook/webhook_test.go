@@ -254,7 +254,7 @@ func TestManyAtOnceAreBatchedAndAllAnswered(t *testing.T) {
 				return
 			}
 			defer resp.Body.Close()
-			if _, _ = io.Copy(io.Discard, resp.Body); resp.StatusCode != 200 {
+			if _, _ = io.Copy(io.Discard, resp.Body); resp.StatusCode != http.StatusOK {
 				t.Errorf("answer %d", resp.StatusCode)
 			}
 		})
