@@ -3,7 +3,7 @@ package entra
 import (
 	"context"
 	"encoding/json"
-	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -34,6 +34,8 @@ type inventory struct {
 	// the application may not.
 	roles   map[string][]role
 	refused bool
+	// methodsRefused: it was logged in this sweep that methods may not be read.
+	methodsRefused bool
 }
 
 // sweepAt is a position in a sweep.
@@ -60,7 +62,7 @@ const reportPath = "v1.0/reports/authenticationMethods/userRegistrationDetails"
 
 func (i *inventory) fetch(ctx context.Context, at sweepAt) (poll.Page[sweepAt], error) {
 	if at == (sweepAt{}) {
-		i.page, i.roles = nil, nil
+		i.page, i.roles, i.methodsRefused = nil, nil, false
 	}
 	if i.roles == nil {
 		if err := i.readRoles(ctx); err != nil {
@@ -75,7 +77,7 @@ func (i *inventory) fetch(ctx context.Context, at sweepAt) (poll.Page[sweepAt], 
 		case at.Link == "" || !isUnknown(err):
 			return poll.Page[sweepAt]{}, err
 		case at.Again:
-			i.rt.Log.WarnContext(ctx, "inventory read in part: microsoft graph does not know its own page again", "error", err)
+			i.rt.Log.WarnContext(ctx, "inventory read in part: microsoft graph does not know its own page again", slog.Any("error", err))
 			return poll.Page[sweepAt]{}, nil
 		default:
 			return poll.Page[sweepAt]{Next: sweepAt{Again: true}, More: true}, nil
@@ -117,11 +119,14 @@ func (i *inventory) people(ctx context.Context, rows []json.RawMessage) ([]inges
 				if snapshot.Authenticators, err = json.Marshal(methods); err != nil {
 					return nil, err
 				}
-			case hasStatus(err, http.StatusNotFound):
+			case rest.HasStatus(err, http.StatusNotFound):
 				continue // gone since the report was made
-			case hasStatus(err, http.StatusForbidden):
-				i.rt.Log.DebugContext(ctx, "methods not read", "error", err)
+			case rest.HasStatus(err, http.StatusForbidden):
 				refused = true
+				if !i.methodsRefused {
+					i.methodsRefused = true
+					i.rt.Log.WarnContext(ctx, "inventory goes without methods", slog.Any("error", err))
+				}
 			default:
 				return nil, err
 			}
@@ -146,8 +151,8 @@ func (i *inventory) readRoles(ctx context.Context) error {
 	i.refused = false
 	roles := map[string][]role{}
 	definitions, err := i.all(ctx, "v1.0/roleManagement/directory/roleDefinitions?"+encode(url.Values{"$select": {"id,displayName,templateId"}}))
-	if hasStatus(err, http.StatusForbidden) {
-		i.rt.Log.WarnContext(ctx, "inventory goes without roles", "error", err)
+	if rest.HasStatus(err, http.StatusForbidden) {
+		i.rt.Log.WarnContext(ctx, "inventory goes without roles", slog.Any("error", err))
 		i.roles, i.refused = roles, true
 		return nil
 	}
@@ -202,7 +207,7 @@ func (i *inventory) readRoles(ctx context.Context) error {
 // members returns the ids of the people in a group and in those within it.
 func (i *inventory) members(ctx context.Context, group string) ([]string, error) {
 	rows, err := i.all(ctx, "v1.0/groups/"+url.PathEscape(group)+"/transitiveMembers/microsoft.graph.user?"+encode(url.Values{"$select": {"id"}}))
-	if hasStatus(err, http.StatusNotFound) {
+	if rest.HasStatus(err, http.StatusNotFound) {
 		return nil, nil // deleted meanwhile
 	}
 	if err != nil {
@@ -241,14 +246,9 @@ func (i *inventory) all(ctx context.Context, ref string) ([]json.RawMessage, err
 	return rows, nil
 }
 
-func hasStatus(err error, status int) bool {
-	e, ok := errors.AsType[*rest.StatusError](err)
-	return ok && e.Status == status
-}
-
 // isUnknown reports that a link of an earlier answer is no longer known.
 func isUnknown(err error) bool {
-	return hasStatus(err, http.StatusBadRequest) || hasStatus(err, http.StatusNotFound) || hasStatus(err, http.StatusGone)
+	return rest.HasStatus(err, http.StatusBadRequest, http.StatusNotFound, http.StatusGone)
 }
 
 // registration is what is read of a row of the registration report.

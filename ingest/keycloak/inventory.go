@@ -3,6 +3,7 @@ package keycloak
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"stepdown/ingest/event"
 	"stepdown/ingest/lenient"
 	"stepdown/ingest/poll"
+	"stepdown/ingest/rest"
 )
 
 // usersPerPage is small: each user takes two more requests, and a page that fails
@@ -25,6 +27,9 @@ func (a *api) inventory(c poll.SweepConfig) ingest.Source {
 
 // users reads one page of users with their credentials and roles; at is its offset.
 func (a *api) users(ctx context.Context, at int) (poll.Page[int], error) {
+	if at == 0 {
+		a.rolesRefused = false
+	}
 	resp, err := a.client.Get(ctx, "users", url.Values{"first": {strconv.Itoa(at)}, "max": {strconv.Itoa(usersPerPage)}, "briefRepresentation": {"true"}})
 	if err != nil {
 		return poll.Page[int]{}, err
@@ -43,7 +48,7 @@ func (a *api) users(ctx context.Context, at int) (poll.Page[int], error) {
 		}
 		path := "users/" + url.PathEscape(head.ID)
 		credentials, err := a.client.Get(ctx, path+"/credentials", nil)
-		if isStatus(err, http.StatusNotFound) {
+		if rest.HasStatus(err, http.StatusNotFound) {
 			continue // deleted since the page was read
 		}
 		if err != nil {
@@ -53,8 +58,12 @@ func (a *api) users(ctx context.Context, at int) (poll.Page[int], error) {
 		switch roles, err := a.client.Get(ctx, path+"/role-mappings", nil); {
 		case err == nil:
 			snapshot.Roles = roles.Body
-		case isStatus(err, http.StatusForbidden), isStatus(err, http.StatusNotFound):
-			a.rt.Log.DebugContext(ctx, "roles not read", "error", err)
+		case rest.HasStatus(err, http.StatusNotFound): // deleted meanwhile
+		case rest.HasStatus(err, http.StatusForbidden):
+			if !a.rolesRefused {
+				a.rolesRefused = true
+				a.rt.Log.WarnContext(ctx, "inventory goes without roles", slog.Any("error", err))
+			}
 		default:
 			return poll.Page[int]{}, err
 		}

@@ -3,14 +3,14 @@ package keycloak
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
-	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
-	"stepdown/ingest"
 	"stepdown/ingest/rest"
 )
 
@@ -20,13 +20,18 @@ type people struct {
 	api         *api
 	names       map[string]string
 	credentials map[string]string
+	// said is what was added to a row, by its digest: a row that is read again must
+	// not be told otherwise because a session has ended since, or it were another
+	// record. before is what said was until it was full.
+	said, before map[[sha256.Size]byte]string
 }
 
 func newPeople(a *api) *people {
-	return &people{api: a, names: map[string]string{}, credentials: map[string]string{}}
+	return &people{api: a, names: map[string]string{}, credentials: map[string]string{}, said: map[[sha256.Size]byte]string{}}
 }
 
-// maxPeople bounds what is remembered; beyond, it begins anew.
+// maxPeople bounds what is remembered; beyond, it begins anew. It is also more rows
+// than one look reads.
 const maxPeople = 20_000
 
 func remember(m map[string]string, key, value string) {
@@ -51,12 +56,36 @@ type head struct {
 	Details map[string]string `json:"details"`
 }
 
-// complete adds to an event what it leaves out. What the credential of this program
-// may not read stays out.
-func (p *people) complete(ctx context.Context, row json.RawMessage) (json.RawMessage, error) {
+// complete adds to an event what it leaves out, the same each time. What the
+// credential of this program may not read stays out. fresh says that the row was not
+// completed before.
+func (p *people) complete(ctx context.Context, row json.RawMessage) (completed json.RawMessage, fresh bool, err error) {
+	digest := sha256.Sum256(row)
+	add, again := p.said[digest]
+	if !again {
+		add, again = p.before[digest]
+		if !again {
+			if add, err = p.missing(ctx, row); err != nil {
+				return nil, false, err
+			}
+		}
+		if len(p.said) >= maxPeople {
+			p.before, p.said = p.said, map[[sha256.Size]byte]string{}
+		}
+		p.said[digest] = add
+	}
+	if add == "" {
+		return row, !again, nil
+	}
+	members := bytes.TrimPrefix(bytes.TrimSpace(row), []byte("{"))
+	return append([]byte("{"+add+","), members...), !again, nil
+}
+
+// missing returns the members that an event leaves out.
+func (p *people) missing(ctx context.Context, row json.RawMessage) (string, error) {
 	var h head
 	if json.Unmarshal(row, &h) != nil {
-		return row, nil // the normalizer says what is wrong with it
+		return "", nil // the normalizer says what is wrong with it
 	}
 	var add []string
 	member := func(name, value string) error {
@@ -72,10 +101,10 @@ func (p *people) complete(ctx context.Context, row json.RawMessage) (json.RawMes
 		if h.Auth.RealmID == h.RealmID && h.Auth.UserID != "" {
 			name, err := p.name(ctx, h.Auth.UserID)
 			if err != nil {
-				return nil, err
+				return "", err
 			}
 			if err := member("stepdown_actor_username", name); err != nil {
-				return nil, err
+				return "", err
 			}
 		}
 	}
@@ -86,16 +115,16 @@ func (p *people) complete(ctx context.Context, row json.RawMessage) (json.RawMes
 	default:
 		name, err := p.name(ctx, user)
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		if err := member("stepdown_username", name); err != nil {
-			return nil, err
+			return "", err
 		}
 	}
 	if p.api.unnamed && h.unnamed() {
 		began, err := p.began(ctx, &h)
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		if began {
 			add = append(add, `"stepdown_credential_type":"password"`)
@@ -104,17 +133,13 @@ func (p *people) complete(ctx context.Context, row json.RawMessage) (json.RawMes
 	if id := h.Details["selected_credential_id"]; (h.Type == "LOGIN" || h.Type == "LOGIN_ERROR") && id != "" && user != "" && h.Details["credential_type"] == "" {
 		typ, err := p.credential(ctx, user, id)
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		if err := member("stepdown_credential_type", typ); err != nil {
-			return nil, err
+			return "", err
 		}
 	}
-	if len(add) == 0 {
-		return row, nil
-	}
-	members := bytes.TrimPrefix(bytes.TrimSpace(row), []byte("{"))
-	return append([]byte("{"+strings.Join(add, ",")+","), members...), nil
+	return strings.Join(add, ","), nil
 }
 
 // unnamed reports whether the event is a sign-in that names no factor.
@@ -206,20 +231,11 @@ func (p *people) get(ctx context.Context, path string, v any) error {
 	switch {
 	case err == nil:
 		return resp.JSON(v)
-	case isStatus(err, http.StatusNotFound):
+	case rest.HasStatus(err, http.StatusNotFound):
 		return nil
-	case isStatus(err, http.StatusForbidden):
-		p.api.rt.Log.DebugContext(ctx, "users not read", "error", err)
+	case rest.HasStatus(err, http.StatusForbidden):
+		p.api.rt.Log.DebugContext(ctx, "users not read", slog.Any("error", err))
 		return nil
 	}
 	return err
-}
-
-// isStatus reports whether an answer had that status.
-func isStatus(err error, status int) bool {
-	if refused, ok := errors.AsType[*ingest.CredentialError](err); ok {
-		err = refused.Err
-	}
-	answer, ok := errors.AsType[*rest.StatusError](err)
-	return ok && answer.Status == status
 }

@@ -47,6 +47,8 @@ type api struct {
 	size, pages int
 	// unnamed: a factor that a LOGIN does not name is a password.
 	unnamed bool
+	// rolesRefused: it was logged in this sweep that roles may not be read.
+	rolesRefused bool
 }
 
 // cursor is a position in a log that has none of its own.
@@ -125,7 +127,7 @@ func (l *log) fetch(ctx context.Context, at cursor) (poll.Page[cursor], error) {
 			}
 			all = append(all, rows...)
 			if l.reaches(rows, from) {
-				return l.take(ctx, all, from, cursor{Through: at.Through})
+				return l.take(ctx, all, from, cursor{Through: at.Through}, at)
 			}
 		}
 		var err error
@@ -141,7 +143,7 @@ func (l *log) fetch(ctx context.Context, at cursor) (poll.Page[cursor], error) {
 		if err != nil {
 			return poll.Page[cursor]{}, err
 		}
-		known := len(rows) == 0 || !when(rows[0]).After(at.Through)
+		known := !newest(rows).After(at.Through)
 		switch {
 		case known && newer == nil && n > 0:
 			n--
@@ -152,13 +154,29 @@ func (l *log) fetch(ctx context.Context, at cursor) (poll.Page[cursor], error) {
 		case known && newer != nil:
 			rows, n = slices.Concat(newer, rows), n-1
 		}
-		return l.take(ctx, rows, at.Through, cursor{Through: at.Through, Behind: n > 0, Page: max(0, n-1)})
+		return l.take(ctx, rows, at.Through, cursor{Through: at.Through, Behind: n > 0, Page: max(0, n-1)}, cursor{Behind: true, Page: n})
 	}
 }
 
 // reaches reports whether a page goes back beyond a time, or is the last.
 func (l *log) reaches(rows []json.RawMessage, from time.Time) bool {
-	return len(rows) < l.api.size || when(rows[len(rows)-1]).Before(from)
+	oldest := time.Time{}
+	for _, row := range slices.Backward(rows) {
+		if oldest = when(row); !oldest.IsZero() {
+			break
+		}
+	}
+	return len(rows) < l.api.size || !oldest.IsZero() && oldest.Before(from)
+}
+
+// newest is the time of the first row that has one.
+func newest(rows []json.RawMessage) time.Time {
+	for _, row := range rows {
+		if t := when(row); !t.IsZero() {
+			return t
+		}
+	}
+	return time.Time{}
 }
 
 // oldest returns the first page whose end is before through, or that is the last.
@@ -193,26 +211,34 @@ func (l *log) oldest(ctx context.Context, through time.Time) (int, error) {
 	return high, nil
 }
 
-// take makes records of the rows that are not before from, the oldest first.
-func (l *log) take(ctx context.Context, rows []json.RawMessage, from time.Time, next cursor) (poll.Page[cursor], error) {
-	page := poll.Page[cursor]{More: next.Behind}
+// take makes records of the rows that are not before from, the oldest first. Where
+// one cannot be completed, those before it are handed on if there is news among them,
+// and the next look is by again, from there on.
+func (l *log) take(ctx context.Context, rows []json.RawMessage, from time.Time, next, again cursor) (poll.Page[cursor], error) {
 	slices.Reverse(rows)
+	page, more, news := poll.Page[cursor]{}, next.Behind, false
 	for _, row := range rows {
 		t := when(row)
 		if t.Before(from) && !t.IsZero() {
 			continue
 		}
+		completed, fresh, err := l.people.complete(ctx, row)
+		if err != nil && (!news || ctx.Err() != nil) {
+			return poll.Page[cursor]{}, err
+		}
+		if err != nil { // what it is comes up again with the next look
+			again.Through = next.Through
+			next, more = again, true
+			break
+		}
+		news = news || fresh
 		if t.After(next.Through) && !t.After(l.api.rt.Now().Add(maxSkew)) {
 			next.Through = t
 		}
-		completed, err := l.people.complete(ctx, row)
-		if err != nil {
-			return poll.Page[cursor]{}, err
-		}
 		page.Records = append(page.Records, ingest.Record{Source: source, Tenant: l.api.tenant, Stream: l.stream, Data: completed, Origin: "keycloak api " + l.api.tenant})
 	}
-	page.Next, page.Through = next, next.Through
-	if !next.Behind {
+	page.Next, page.Through, page.More = next, next.Through, more
+	if !more {
 		page.Through = l.api.rt.Now().Add(-overlap)
 	}
 	return page, nil

@@ -2,6 +2,7 @@ package keycloak
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -238,7 +239,7 @@ func TestAdminEventsNameWhomTheyAreAbout(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			row, err := newPeople(a).complete(t.Context(), json.RawMessage(tc.row))
+			row, _, err := newPeople(a).complete(t.Context(), json.RawMessage(tc.row))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -283,7 +284,7 @@ func TestUnnamedFactor(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			row, err := newPeople(a).complete(t.Context(), json.RawMessage(fmt.Sprintf(`{"id":"1","time":%d,"type":"LOGIN","realmId":"r1","userId":"user3","sessionId":%q,"details":%s}`,
+			row, _, err := newPeople(a).complete(t.Context(), json.RawMessage(fmt.Sprintf(`{"id":"1","time":%d,"type":"LOGIN","realmId":"r1","userId":"user3","sessionId":%q,"details":%s}`,
 				start.Add(1500*time.Millisecond).UnixMilli(), tc.session, tc.details)))
 			if err != nil {
 				t.Fatal(err)
@@ -296,6 +297,164 @@ func TestUnnamedFactor(t *testing.T) {
 				t.Errorf("got %+v, want %s", f, tc.want)
 			}
 		})
+	}
+}
+
+// TestAnEventIsToldTheSameAgain: also when its session has ended since.
+func TestAnEventIsToldTheSameAgain(t *testing.T) {
+	over := false
+	api := handler(func() []json.RawMessage {
+		return []json.RawMessage{json.RawMessage(fmt.Sprintf(`{"id":"1","time":%d,"type":"LOGIN","realmId":"r1","userId":"user3","sessionId":"session3","details":{"username":"person3"}}`, start.UnixMilli()))}
+	}, nil)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if over && strings.HasSuffix(r.URL.Path, "/sessions") {
+			fmt.Fprint(w, "[]")
+			return
+		}
+		api.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	s := sourceOf(t, server.URL, pageSize, maxPages)
+	var got []string
+	for range 3 {
+		batch, err := s.Poll(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range batch.Records {
+			got = append(got, string(r.Data))
+		}
+		over = true
+	}
+	if len(got) != 1 || !strings.Contains(got[0], `"stepdown_credential_type":"password"`) {
+		t.Errorf("got %q, want one record, with its factor", got)
+	}
+}
+
+// TestWhatIsCompleteIsHandedOn when something is in the way of the rest, once; then
+// it is an error.
+func TestWhatIsCompleteIsHandedOn(t *testing.T) {
+	for name, tc := range map[string]struct{ size, pages int }{
+		"all at once":       {pageSize, maxPages},
+		"behind":            {7, 1},
+		"within one moment": {3, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			broken, asked := true, map[string]int{}
+			api := handler(func() []json.RawMessage {
+				var rows []json.RawMessage
+				for i := range 20 {
+					at := start.Add(time.Duration(i/3) * time.Minute).UnixMilli()
+					rows = append(rows, json.RawMessage(fmt.Sprintf(`{"id":"%d","time":%d,"type":"LOGIN","realmId":"r1","userId":"user%d","details":{}}`, i, at, i)))
+				}
+				return rows
+			}, nil)
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if id, ok := strings.CutPrefix(r.URL.Path, realm+"/users/"); ok {
+					asked[id]++
+					if broken && id == "user14" {
+						w.WriteHeader(http.StatusBadRequest)
+						return
+					}
+				}
+				api.ServeHTTP(w, r)
+			}))
+			defer server.Close()
+			s := sourceOf(t, server.URL, tc.size, tc.pages)
+			seen := map[string]int{}
+			take := func() error {
+				batch, err := s.Poll(t.Context())
+				for _, r := range batch.Records {
+					var h struct{ ID string }
+					_ = json.Unmarshal(r.Data, &h) // written above
+					seen[h.ID]++
+				}
+				return err
+			}
+			for n := 0; ; n++ {
+				if err := take(); err != nil {
+					break
+				}
+				if n > 20 {
+					t.Fatal("the error is never handed up")
+				}
+			}
+			if len(seen) < 12 || len(seen) >= 20 || seen["14"] != 0 {
+				t.Errorf("%v were handed on, want those before the broken one", seen)
+			}
+			broken = false
+			for n := 0; len(seen) < 20 && n < 20; n++ {
+				if err := take(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i := range 20 {
+				if id := strconv.Itoa(i); seen[id] != 1 || i != 14 && asked["user"+id] != 1 {
+					t.Errorf("event %s was handed on %d times, its user asked for %d times", id, seen[id], asked["user"+id])
+				}
+			}
+		})
+	}
+}
+
+// TestAnEventWithoutATimeEndsNothing.
+func TestAnEventWithoutATimeEndsNothing(t *testing.T) {
+	l := log{api: &api{size: 2}}
+	at := func(d time.Duration) json.RawMessage {
+		return json.RawMessage(fmt.Sprintf(`{"time":%d}`, start.Add(d).UnixMilli()))
+	}
+	timeless := json.RawMessage(`{}`)
+	for name, tc := range map[string]struct {
+		rows []json.RawMessage
+		want bool
+	}{
+		"newer before it": {[]json.RawMessage{at(time.Minute), timeless}, false},
+		"older before it": {[]json.RawMessage{at(-time.Minute), timeless}, true},
+		"alone":           {[]json.RawMessage{timeless, timeless}, false},
+		"the last page":   {[]json.RawMessage{timeless}, true},
+	} {
+		if got := l.reaches(tc.rows, start); got != tc.want {
+			t.Errorf("%s: reaches = %t, want %t", name, got, tc.want)
+		}
+	}
+	if got := newest([]json.RawMessage{timeless, at(time.Minute)}); !got.Equal(start.Add(time.Minute)) {
+		t.Errorf("newest = %s", got)
+	}
+}
+
+// sourceOf opens the events of a realm, three hours later; it does not wait.
+func sourceOf(t *testing.T, base string, size, pages int) ingest.Source {
+	t.Helper()
+	rt := ingest.NewRuntime("test", start.Add(-time.Hour), slog.New(slog.DiscardHandler), nil)
+	rt.Now = func() time.Time { return start.Add(3 * time.Hour) }
+	rt.Wait = func(context.Context, time.Duration) error { return nil }
+	c := settings(t, base)
+	c.UnnamedFactorIsPassword = true
+	sources, err := c.open(rt, size, pages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sources[streamEvents]
+}
+
+// TestInventoryWithoutRolesSaysSoOnce in a sweep.
+func TestInventoryWithoutRolesSaysSoOnce(t *testing.T) {
+	server := httptest.NewServer(inventoryHandler(func() []json.RawMessage {
+		return []json.RawMessage{json.RawMessage(`{"id":"user1"}`), json.RawMessage(`{"id":"user2"}`)}
+	}, nil))
+	defer server.Close()
+	var logs bytes.Buffer
+	a, err := settings(t, server.URL).api(ingest.NewRuntime("test", start, slog.New(slog.NewTextHandler(&logs, nil)), nil), pageSize, maxPages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sweep := range 2 {
+		if _, err := a.users(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(logs.String(), "inventory goes without roles"); got != sweep+1 {
+			t.Errorf("%d warnings after %d sweeps", got, sweep+1)
+		}
 	}
 }
 

@@ -3,7 +3,8 @@ package okta
 import (
 	"context"
 	"encoding/json"
-	"errors"
+	"log/slog"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"stepdown/ingest/event"
 	"stepdown/ingest/lenient"
 	"stepdown/ingest/poll"
+	"stepdown/ingest/rest"
 )
 
 // usersPerPage is small: each user takes two more requests, and a page that
@@ -19,17 +21,26 @@ import (
 const usersPerPage = "20"
 
 func (a *api) inventory(c poll.SweepConfig) ingest.Source {
-	return poll.SweepSource(poll.Sweep[string]{Runtime: a.rt, Every: c.Every, Fetch: a.users})
+	i := &inventory{api: a}
+	return poll.SweepSource(poll.Sweep[string]{Runtime: a.rt, Every: c.Every, Fetch: i.users})
+}
+
+// inventory is read by one sweep after the other.
+type inventory struct {
+	*api
+	// rolesRefused: it was logged in this sweep that roles may not be read.
+	rolesRefused bool
 }
 
 // users reads one page of users with their factors and roles; at is the address
 // of the page.
-func (a *api) users(ctx context.Context, at string) (poll.Page[string], error) {
+func (i *inventory) users(ctx context.Context, at string) (poll.Page[string], error) {
 	ref, query := at, url.Values(nil)
 	if ref == "" {
+		i.rolesRefused = false
 		ref, query = "api/v1/users", url.Values{"limit": {usersPerPage}}
 	}
-	resp, err := a.client.Get(ctx, ref, query)
+	resp, err := i.client.Get(ctx, ref, query)
 	if err != nil {
 		return poll.Page[string]{}, err
 	}
@@ -47,31 +58,29 @@ func (a *api) users(ctx context.Context, at string) (poll.Page[string], error) {
 			continue
 		}
 		path := "api/v1/users/" + url.PathEscape(head.ID)
-		factors, err := a.client.Get(ctx, path+"/factors", nil)
+		factors, err := i.client.Get(ctx, path+"/factors", nil)
 		if err != nil {
 			return poll.Page[string]{}, err
 		}
-		snapshot := poll.Snapshot{ReadAt: a.rt.Now(), User: user, Authenticators: factors.Body}
-		switch roles, err := a.client.Get(ctx, path+"/roles", nil); {
+		snapshot := poll.Snapshot{ReadAt: i.rt.Now(), User: user, Authenticators: factors.Body}
+		switch roles, err := i.client.Get(ctx, path+"/roles", nil); {
 		case err == nil:
 			snapshot.Roles = roles.Body
-		case isRefused(err): // the token may read users and not roles
-			a.rt.Log.DebugContext(ctx, "roles not read", "error", err)
+		case rest.HasStatus(err, http.StatusForbidden): // the token may read users and not roles
+			if !i.rolesRefused {
+				i.rolesRefused = true
+				i.rt.Log.WarnContext(ctx, "inventory goes without roles", slog.Any("error", err))
+			}
 		default:
 			return poll.Page[string]{}, err
 		}
-		record, err := snapshot.Record(source, a.tenant, "okta inventory "+a.tenant)
+		record, err := snapshot.Record(source, i.tenant, "okta inventory "+i.tenant)
 		if err != nil {
 			return poll.Page[string]{}, err
 		}
 		page.Records = append(page.Records, record)
 	}
 	return page, nil
-}
-
-func isRefused(err error) bool {
-	_, ok := errors.AsType[*ingest.CredentialError](err)
-	return ok
 }
 
 // apiUser is what is read of a user of the API.

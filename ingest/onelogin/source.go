@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -208,7 +207,7 @@ func (a *api) person(ctx context.Context, id string) (*person, error) {
 	}
 	resp, err := a.client.Get(ctx, "api/2/users/"+id, nil)
 	var p *person
-	if status, ok := errors.AsType[*rest.StatusError](err); ok && status.Status == http.StatusNotFound {
+	if rest.HasStatus(err, http.StatusNotFound) {
 		err = nil
 	} else if err == nil {
 		p = &person{}
