@@ -15,6 +15,10 @@
 // push is harmless for the same reason; the window of a signed time only keeps it
 // from being load.
 //
+// Headers are judged before a body is read; an HMAC says nothing before it is, so
+// what the bodies of an endpoint take of memory is bounded together (128 MiB), beside
+// the size of each.
+//
 // Verified against vendors' documents: the Okta verification challenge and its 3
 // seconds, the WorkOS signature and its 180 seconds, the header of GitHub and of the
 // keycloak-events extension. Auth0, OneLogin and PingOne document a static header

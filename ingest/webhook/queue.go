@@ -21,6 +21,8 @@ type Queue struct {
 
 // delivery is what came in one request.
 type delivery struct {
+	// gaveUp is done when the sender has given up.
+	gaveUp  <-chan struct{}
 	records []ingest.Record
 	durable chan struct{}
 }
@@ -35,10 +37,10 @@ const maxBatch = 1000
 func NewQueue() *Queue { return &Queue{deliveries: make(chan delivery, queued)} }
 
 // Put returns nil once the records are durable, ErrNotDurable when ctx ends before.
-// They may become durable after that: the sender repeats them, and the repetition
-// has the same ids.
+// What no batch holds then is dropped; the rest may become durable after that: the
+// sender repeats them, and the repetition has the same ids.
 func (q *Queue) Put(ctx context.Context, records []ingest.Record) error {
-	d := delivery{records: records, durable: make(chan struct{})}
+	d := delivery{gaveUp: ctx.Done(), records: records, durable: make(chan struct{})}
 	select {
 	case q.deliveries <- d:
 	case <-ctx.Done():
@@ -55,19 +57,27 @@ func (q *Queue) Put(ctx context.Context, records []ingest.Record) error {
 // Seek implements ingest.Source: there is no position.
 func (q *Queue) Seek(json.RawMessage) error { return nil }
 
-// Poll implements ingest.Source: it waits for a request and takes those beside it.
+// Poll implements ingest.Source: it waits for a request and takes those beside it. It
+// passes over those that their senders have given up.
 func (q *Queue) Poll(ctx context.Context) (ingest.Batch, error) {
 	var taken []delivery
 	var batch ingest.Batch
 	take := func(d delivery) {
+		select {
+		case <-d.gaveUp:
+			return
+		default:
+		}
 		taken = append(taken, d)
 		batch.Records = append(batch.Records, d.records...)
 	}
-	select {
-	case d := <-q.deliveries:
-		take(d)
-	case <-ctx.Done():
-		return ingest.Batch{}, ctx.Err()
+	for len(taken) == 0 {
+		select {
+		case d := <-q.deliveries:
+			take(d)
+		case <-ctx.Done():
+			return ingest.Batch{}, ctx.Err()
+		}
 	}
 	for len(batch.Records) < maxBatch {
 		select {

@@ -41,59 +41,63 @@ func newVerifier(c *Config) *verifier {
 	return v
 }
 
-// verify returns nil for a push that one of the secrets vouches for. Secrets are
-// read each time, so that a renewed file is taken up; the error of one that cannot
-// be read is neither of the reasons above: it is ours, not the sender's.
-func (v *verifier) verify(h http.Header, body []byte, now time.Time) error {
+// verify looks at what can be known of a push before its body is read, and returns
+// what says of the body whether one of the secrets vouches for it. Secrets are read
+// each time, so that a renewed file is taken up; the error of one that cannot be read
+// is none of the reasons above: it is ours, not the sender's.
+func (v *verifier) verify(h http.Header, now time.Time) (vouched func(body []byte) error, err error) {
 	given := h.Get(v.header)
 	if given == "" {
-		return errUnsigned
+		return nil, errUnsigned
 	}
 	var values []string
 	for _, s := range v.secrets {
 		value, err := s.Value()
 		if err != nil {
-			return fmt.Errorf("webhook secret: %w", err)
+			return nil, fmt.Errorf("webhook secret: %w", err)
 		}
 		values = append(values, value)
 	}
 	if !v.hmac {
-		return v.sameHeader(given, values)
+		return func([]byte) error { return nil }, v.sameHeader(given, values)
 	}
-	signed, signature := body, given
+	prefix, signature := "", given
 	switch {
 	case v.pattern != "":
 		var at string
 		if at, signature = timeAndSignature(given); at == "" {
-			return errUnsigned
+			return nil, errUnsigned
 		}
 		if err := v.recent(at, now); err != nil {
-			return err
+			return nil, err
 		}
-		signed = append([]byte(at+"."), body...)
+		prefix = at + "."
 	case v.timestamp != "":
 		at := h.Get(v.timestamp)
 		if err := v.recent(at, now); err != nil {
-			return err
+			return nil, err
 		}
-		signed = append([]byte(at+"."), body...)
+		prefix = at + "."
 	}
 	signature, ok := strings.CutPrefix(signature, v.prefix)
 	if !ok {
-		return errWrong
+		return nil, errWrong
 	}
 	mac, err := v.decode(signature)
 	if err != nil {
-		return errWrong
+		return nil, errWrong
 	}
-	for _, value := range values {
-		m := hmac.New(hashOf(v.algorithm), []byte(value))
-		m.Write(signed)
-		if hmac.Equal(m.Sum(nil), mac) {
-			return nil
+	return func(body []byte) error {
+		for _, value := range values {
+			m := hmac.New(hashOf(v.algorithm), []byte(value))
+			m.Write([]byte(prefix))
+			m.Write(body)
+			if hmac.Equal(m.Sum(nil), mac) {
+				return nil
+			}
 		}
-	}
-	return errWrong
+		return errWrong
+	}, nil
 }
 
 // sameHeader compares in a time that tells nothing of the secret, its length

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,7 +23,7 @@ type Metrics struct{ requests *prometheus.CounterVec }
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "stepdown_ingest_webhook_requests_total",
-		Help: "Requests to an endpoint, by result: durable, challenge, unsigned, wrong_signature, stale, too_large, method, not_durable, error.",
+		Help: "Requests to an endpoint, by result: durable, challenge, unsigned, wrong_signature, stale, too_large, full, method, not_durable, error.",
 	}, []string{"input", "result"})}
 	reg.MustRegister(m.requests)
 	return m
@@ -39,6 +40,8 @@ type Endpoint struct {
 	log     *slog.Logger
 	now     func() time.Time
 	metrics *Metrics
+	// held are the bytes of bodies in memory.
+	held atomic.Int64
 }
 
 // Split cuts a body into records, each made like the given one.
@@ -81,6 +84,7 @@ const (
 	resultWrong      = "wrong_signature"
 	resultStale      = "stale"
 	resultTooLarge   = "too_large"
+	resultFull       = "full"
 	resultMethod     = "method"
 	resultNotDurable = "not_durable"
 	resultError      = "error"
@@ -105,24 +109,25 @@ func (e *Endpoint) serve(r *http.Request) (result string, status int, said strin
 	if r.Method != http.MethodPost {
 		return resultMethod, http.StatusMethodNotAllowed, "records are pushed by POST"
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, e.cfg.MaxBody+1))
+	vouched, err := e.verify.verify(r.Header, e.now())
+	if err != nil {
+		return e.refused(ctx, err)
+	}
+	bodies := &holding{r: io.LimitReader(r.Body, e.cfg.MaxBody+1), held: &e.held}
+	defer bodies.release()
+	body, err := io.ReadAll(bodies)
 	switch {
+	case errors.Is(err, errFull):
+		e.log.WarnContext(ctx, "push refused: as many bodies as may be are in memory; the sender repeats it")
+		return resultFull, http.StatusServiceUnavailable, err.Error()
 	case err != nil:
 		return resultError, http.StatusBadRequest, "the body broke off"
 	case int64(len(body)) > e.cfg.MaxBody:
 		e.log.WarnContext(ctx, "push refused: larger than max_body", slog.Int64("max_body", e.cfg.MaxBody))
 		return resultTooLarge, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", e.cfg.MaxBody)
 	}
-	switch err := e.verify.verify(r.Header, body, e.now()); {
-	case errors.Is(err, errUnsigned):
-		return resultUnsigned, http.StatusUnauthorized, err.Error()
-	case errors.Is(err, errWrong):
-		return resultWrong, http.StatusUnauthorized, err.Error()
-	case errors.Is(err, errStale):
-		return resultStale, http.StatusUnauthorized, err.Error()
-	case err != nil:
-		e.log.ErrorContext(ctx, "push cannot be verified", slog.Any("error", err))
-		return resultError, http.StatusServiceUnavailable, "the receiver cannot verify anybody at the moment"
+	if err := vouched(body); err != nil {
+		return e.refused(ctx, err)
 	}
 	records := e.split(body, ingest.Record{Source: e.cfg.Source, Tenant: e.cfg.Tenant, Observed: e.now().UTC(), Origin: "webhook " + e.cfg.Path})
 	if len(records) == 0 {
@@ -134,3 +139,41 @@ func (e *Endpoint) serve(r *http.Request) (result string, status int, said strin
 	}
 	return resultDurable, http.StatusOK, ""
 }
+
+// refused is the answer to who does not prove itself.
+func (e *Endpoint) refused(ctx context.Context, err error) (result string, status int, said string) {
+	switch {
+	case errors.Is(err, errUnsigned):
+		return resultUnsigned, http.StatusUnauthorized, err.Error()
+	case errors.Is(err, errWrong):
+		return resultWrong, http.StatusUnauthorized, err.Error()
+	case errors.Is(err, errStale):
+		return resultStale, http.StatusUnauthorized, err.Error()
+	}
+	e.log.ErrorContext(ctx, "push cannot be verified", slog.Any("error", err))
+	return resultError, http.StatusServiceUnavailable, "the receiver cannot verify anybody at the moment"
+}
+
+// maxHeld bounds the bodies of an endpoint that are in memory at once, of whoever
+// sends them: an HMAC proves nothing before the body is there.
+const maxHeld = 128 << 20
+
+var errFull = errors.New("too much at once; send it again")
+
+// holding counts what is read into held until it is released.
+type holding struct {
+	r     io.Reader
+	held  *atomic.Int64
+	taken int64
+}
+
+func (h *holding) Read(p []byte) (int, error) {
+	n, err := h.r.Read(p)
+	h.taken += int64(n)
+	if h.held.Add(int64(n)) > maxHeld {
+		return n, errFull
+	}
+	return n, err
+}
+
+func (h *holding) release() { h.held.Add(-h.taken) }

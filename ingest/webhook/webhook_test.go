@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -165,13 +166,14 @@ func TestSuccessIsAnsweredOnlyWhenDurable(t *testing.T) {
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
 		t.Errorf("answer %d while nobody makes the record durable, want 503 with Retry-After", w.Code)
 	}
-	// The same record is pushed again when Kafka is back.
+	// The same record is pushed again when Kafka is back; what its sender gave up is
+	// not taken beside it.
 	e.verify.deadline = 5 * time.Second
 	got := collect(t, e.Queue)
 	if w := push(e, `{"id":"1"}`, "Authorization", key); w.Code != 200 {
 		t.Errorf("answer %d, want 200", w.Code)
 	}
-	if diff := cmp.Diff([]string{`{"id":"1"}`, `{"id":"1"}`}, got()); diff != "" {
+	if diff := cmp.Diff([]string{`{"id":"1"}`}, got()); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)
 	}
 }
@@ -237,6 +239,58 @@ func TestTooMuchIsRefused(t *testing.T) {
 	}
 }
 
+// TestNobodysBodyIsReadBeforeTheHeaderIsRight.
+func TestNobodysBodyIsReadBeforeTheHeaderIsRight(t *testing.T) {
+	milli := fmt.Sprint(now.Add(-time.Hour).UnixMilli())
+	for name, tc := range map[string]struct {
+		scheme Scheme
+		header string
+		want   int
+	}{
+		"no header":                {SchemeHeader, "", 401},
+		"wrong header":             {SchemeOkta, "wrong", 401},
+		"no signature":             {SchemeHMAC, "", 401},
+		"no hex":                   {SchemeKeycloak, "zz", 401},
+		"without its prefix":       {SchemeGitHub, "00", 401},
+		"signed long ago":          {SchemeWorkOS, "t=" + milli + ", v1=00", 401},
+		"the body may vouch, read": {SchemeHMAC, "00", 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, _ := endpoint(t, func(c *Config) { c.Scheme = tc.scheme })
+			body := &countedBody{}
+			r := httptest.NewRequest(http.MethodPost, "/hook", body)
+			r.Header.Set(e.verify.header, tc.header)
+			w := httptest.NewRecorder()
+			e.ServeHTTP(w, r)
+			if w.Code != tc.want || (body.reads > 0) != (tc.want == 400) {
+				t.Errorf("answer %d after %d reads of the body, want %d", w.Code, body.reads, tc.want)
+			}
+		})
+	}
+}
+
+// countedBody is a body that breaks off.
+type countedBody struct{ reads int }
+
+func (b *countedBody) Read([]byte) (int, error) { b.reads++; return 0, io.ErrUnexpectedEOF }
+
+func TestBodiesInMemoryAreBounded(t *testing.T) {
+	e, _ := endpoint(t, func(c *Config) { c.Scheme = SchemeHMAC })
+	got := collect(t, e.Queue)
+	const body = `{"id":"1"}`
+	e.held.Store(maxHeld - int64(len(body)) + 1)
+	if w := push(e, body, "X-Signature", sign(key, body)); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || len(got()) > 0 {
+		t.Errorf("answer %d and %d records, want 503 with Retry-After", w.Code, len(got()))
+	}
+	e.held.Add(-1)
+	if w := push(e, body, "X-Signature", sign(key, body)); w.Code != 200 {
+		t.Errorf("answer %d while there is room, want 200", w.Code)
+	}
+	if left := e.held.Load(); left != maxHeld-int64(len(body)) {
+		t.Errorf("%d bytes are held, want what was held before", left)
+	}
+}
+
 func TestManyAtOnceAreBatchedAndAllAnswered(t *testing.T) {
 	e, _ := endpoint(t, func(*Config) {})
 	got := collect(t, e.Queue)
@@ -294,10 +348,24 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+// FuzzEndpoint: an answer of success means that the header is the secret or the
+// signature of the body, written in hex of either case, and that only.
 func FuzzEndpoint(f *testing.F) {
-	f.Add("okta", `{"eventType":"com.okta.event_hook","data":{"events":[{}]}}`, key)
-	f.Add("workos", `{}`, "t=1772442000000, v1=00")
+	const hook = `{"eventType":"com.okta.event_hook","data":{"events":[{}]}}`
+	milli := fmt.Sprint(now.UnixMilli())
+	f.Add("okta", hook, key)
+	f.Add("header", hook, key+" ")
+	f.Add("hmac", hook, sign(key, hook))
+	f.Add("hmac", "", sign(key, ""))
+	f.Add("hmac", hook, sign(key, hook)[:62])
 	f.Add("hmac", `[`, "00")
+	f.Add("github", hook, "sha256="+sign(key, hook))
+	f.Add("github", hook, sign(key, hook))
+	f.Add("keycloak", hook, sign("other", hook))
+	f.Add("keycloak", hook, sign(key, hook))
+	f.Add("workos", hook, "t="+milli+", v1="+sign(key, milli+"."+hook))
+	f.Add("workos", hook, "t="+milli+", v1="+sign(key, hook))
+	f.Add("workos", `{}`, "t=1772442000000, v1=00")
 	f.Fuzz(func(t *testing.T, scheme, body, header string) {
 		var c Config
 		c.SetDefaults()
@@ -309,9 +377,26 @@ func FuzzEndpoint(f *testing.F) {
 		e := New(c, file.Split, rt, NewMetrics(prometheus.NewRegistry()))
 		got := collect(t, e.Queue)
 		w := push(e, body, e.verify.header, header)
-		vouched := !e.verify.hmac && header == key
-		if (w.Code == 200) != vouched && !e.verify.hmac || len(got()) > 0 && w.Code != 200 {
-			t.Errorf("answer %d for %q by %q, %d records", w.Code, header, scheme, len(got()))
+		var vouched bool
+		switch c.Scheme {
+		case SchemeHeader, SchemeOkta:
+			vouched = header == key
+		case SchemeHMAC, SchemeKeycloak:
+			vouched = strings.EqualFold(header, sign(key, body))
+		case SchemeGitHub:
+			hexed, ok := strings.CutPrefix(header, "sha256=")
+			vouched = ok && strings.EqualFold(hexed, sign(key, body))
+		case SchemeWorkOS:
+			at, signature := timeAndSignature(header)
+			n, err := strconv.ParseInt(at, 10, 64)
+			signed := time.Unix(n, 0)
+			if n > 1e11 {
+				signed = time.UnixMilli(n)
+			}
+			vouched = err == nil && signed.Sub(now).Abs() <= c.Tolerance && strings.EqualFold(signature, sign(key, at+"."+body))
+		}
+		if (w.Code == 200) != vouched || len(got()) > 0 && !vouched {
+			t.Errorf("answer %d for %q by %q with %q, %d records; vouched for: %t", w.Code, body, scheme, header, len(got()), vouched)
 		}
 	})
 }
