@@ -1,8 +1,10 @@
 package entra
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -107,9 +109,16 @@ func TestInventoryIsReadWholeAndGoesOnAfterARestart(t *testing.T) {
 // sweep reads an inventory once and returns its records.
 func sweep(t *testing.T, d *directory) []ingest.Record {
 	t.Helper()
+	return sweepLogged(t, d, slog.New(slog.DiscardHandler))
+}
+
+func sweepLogged(t *testing.T, d *directory, log *slog.Logger) []ingest.Record {
+	t.Helper()
 	srv := httptest.NewServer(d)
 	defer srv.Close()
-	s := openSource(t, srv.URL, (&bench{now: start}).runtime(), poll.StreamInventory, nil)
+	rt := (&bench{now: start}).runtime()
+	rt.Log = log
+	s := openSource(t, srv.URL, rt, poll.StreamInventory, nil)
 	var records []ingest.Record
 	for range 50 {
 		batch, err := s.Poll(t.Context())
@@ -175,7 +184,13 @@ func TestInventory(t *testing.T) {
 func TestInventoryWithoutPermissions(t *testing.T) {
 	rows := reportOf(25)
 	d := &directory{graph: graph{log: func() []json.RawMessage { return rows }}, refused: []string{"/authentication/methods", "/roleDefinitions"}}
-	records := sweep(t, d)
+	var logs bytes.Buffer
+	records := sweepLogged(t, d, slog.New(slog.NewTextHandler(&logs, nil)))
+	for _, said := range []string{"inventory goes without methods", "inventory goes without roles"} {
+		if got := strings.Count(logs.String(), said); got != 1 {
+			t.Errorf("%q was logged %d times, want once", said, got)
+		}
+	}
 	if len(records) != len(rows) {
 		t.Fatalf("%d records, want %d", len(records), len(rows))
 	}

@@ -1,9 +1,12 @@
 package okta
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +21,7 @@ import (
 	"stepdown/ingest/event"
 	"stepdown/ingest/ingesttest"
 	"stepdown/ingest/poll"
+	"stepdown/ingest/rest"
 	"stepdown/ingest/secret"
 )
 
@@ -146,6 +150,29 @@ func TestInventoryIsReadWholeAndGoesOnAfterARestart(t *testing.T) {
 			return open(t, base, rt, poll.StreamInventory)
 		},
 	}, 24*time.Hour)
+}
+
+// TestInventoryWithoutRolesSaysSoOnce in a sweep.
+func TestInventoryWithoutRolesSaysSoOnce(t *testing.T) {
+	srv := httptest.NewServer(inventoryHandler(func() []json.RawMessage {
+		return []json.RawMessage{json.RawMessage(`{"id":"00u1"}`), json.RawMessage(`{"id":"00u2"}`)}
+	}, nil))
+	defer srv.Close()
+	var logs bytes.Buffer
+	rt := ingest.NewRuntime("test", start, slog.New(slog.NewTextHandler(&logs, nil)), nil)
+	client, err := rest.New(rest.DefaultBudget(600), rest.Options{Base: srv.URL, Credential: rest.Header("Authorization", "SSWS ", settings(t, srv.URL).Token)}, rt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := &inventory{api: &api{client: client, rt: rt}}
+	for sweep := range 2 {
+		if _, err := i.users(t.Context(), ""); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(logs.String(), "inventory goes without roles"); got != sweep+1 {
+			t.Errorf("%d warnings after %d sweeps", got, sweep+1)
+		}
+	}
 }
 
 func TestSnapshotsBecomeEvents(t *testing.T) {

@@ -49,9 +49,10 @@ type api struct {
 	overlap time.Duration
 	// types are the types of events by id, nil before they were read; people are
 	// the users that events named, nil for those who are gone. The log alone uses
-	// them.
-	types  map[int64]eventType
-	people map[string]*person
+	// them. before are the people remembered until that was too many: an event that is
+	// read again must not name them otherwise, or it were another record.
+	types          map[int64]eventType
+	people, before map[string]*person
 }
 
 // cursor is a position in the log, which is read by windows of time.
@@ -67,7 +68,7 @@ const (
 	// step is how far one look at history goes beyond the overlap. A whole look is
 	// read before it is handed on, in the order of time.
 	step = 10 * time.Minute
-	// maxPeople bounds the users that are remembered.
+	// maxPeople bounds the users that are remembered, twice.
 	maxPeople = 50_000
 )
 
@@ -205,6 +206,10 @@ func (a *api) person(ctx context.Context, id string) (*person, error) {
 	if p, ok := a.people[id]; ok {
 		return p, nil
 	}
+	if p, ok := a.before[id]; ok {
+		a.remember(id, p)
+		return p, nil
+	}
 	resp, err := a.client.Get(ctx, "api/2/users/"+id, nil)
 	var p *person
 	if rest.HasStatus(err, http.StatusNotFound) {
@@ -216,9 +221,13 @@ func (a *api) person(ctx context.Context, id string) (*person, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.remember(id, p)
+	return p, nil
+}
+
+func (a *api) remember(id string, p *person) {
 	if len(a.people) >= maxPeople {
-		clear(a.people)
+		a.before, a.people = a.people, map[string]*person{}
 	}
 	a.people[id] = p
-	return p, nil
 }

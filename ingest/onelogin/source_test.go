@@ -3,7 +3,9 @@ package onelogin
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +19,7 @@ import (
 	"stepdown/ingest"
 	"stepdown/ingest/ingesttest"
 	"stepdown/ingest/poll"
+	"stepdown/ingest/rest"
 	"stepdown/ingest/secret"
 )
 
@@ -168,6 +171,38 @@ const devicesOfEverybody = `[
  {"device_id":"4","auth_factor_name":"Retina","type_display_name":"Retina","user_display_name":"Eye"}]`
 
 // inventoryHandler speaks users and their devices; the log is the list of users.
+// TestPeopleAreNamedTheSameAgain: also when more were named meanwhile than are
+// remembered at once.
+func TestPeopleAreNamedTheSameAgain(t *testing.T) {
+	name := "before@example.com"
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, `{"email":%q}`, name) }))
+	defer srv.Close()
+	client, err := rest.New(rest.DefaultBudget(600), rest.Options{Base: srv.URL}, ingest.NewRuntime("test", start, slog.New(slog.DiscardHandler), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &api{client: client, people: map[string]*person{}}
+	ask := func(id string) person {
+		t.Helper()
+		p, err := a.person(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return *p
+	}
+	first := ask("1")
+	for i := range maxPeople {
+		a.people[fmt.Sprintf("filler %d", i)] = nil
+	}
+	name = "after@example.com"
+	if other := ask("2"); other == first {
+		t.Fatalf("another person is %+v", other)
+	}
+	if again := ask("1"); again != first {
+		t.Errorf("person is %+v, was %+v", again, first)
+	}
+}
+
 func inventoryHandler(log func() []json.RawMessage, _ func() time.Time) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !authorized(w, r) {
