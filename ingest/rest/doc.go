@@ -10,9 +10,10 @@
 //
 // # Design, 2026-11
 //
-// A throttled request waits here, for as long as the provider says: it is in the
-// middle of a page, and to hand the error up would only make the collector wait by
-// a rule of its own. Anything else is tried three times and then handed up, where
+// A throttled request waits here, as the provider says: it is in the middle of a
+// page, and to hand the error up would only make the collector wait by a rule of its
+// own. Where that comes to more than ten minutes it is an error all the same, so that
+// an input that stands still is not silent. Anything else is tried three times and then handed up, where
 // it is logged and seen on /-/ready. Waiting goes through [ingest.Runtime], so
 // that tests see it and do not wait.
 //
