@@ -78,7 +78,11 @@ func (l *Ledger) describe(e *event.Event) {
 		l.Name = cmp.Or(e.Subject.Name, l.Name)
 		l.DisplayName = cmp.Or(e.Subject.DisplayName, l.DisplayName)
 	}
-	l.Tier, l.Populations = e.Tier, e.Populations
+	l.Tier = e.Tier
+	// The event's list is the decoder's, which uses it again for the next event.
+	if !slices.Equal(l.Populations, e.Populations) {
+		l.Populations = slices.Clone(e.Populations)
+	}
 }
 
 func (l *Ledger) recovered(e *event.Event) {

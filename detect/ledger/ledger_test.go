@@ -526,3 +526,16 @@ func TestCloneIsDeep(t *testing.T) {
 		t.Errorf("folding into a clone changed the original:\n%s", diff)
 	}
 }
+
+// The decoder uses the memory of an event again for the next one, which is of
+// another person.
+func TestNothingOfAnEventIsSharedWithTheNext(t *testing.T) {
+	l := &Ledger{}
+	e := event.Event{ID: "1", Source: "okta", Kind: event.SignIn, Key: "ana@example.com", Time: time.Date(2026, time.March, 2, 9, 0, 0, 0, time.UTC),
+		Outcome: event.Success, Populations: []string{"Finance", "Berlin"}}
+	l.Apply(&e)
+	e.Populations[0], e.Populations[1] = "IT", "London"
+	if diff := cmp.Diff([]string{"Finance", "Berlin"}, l.Populations); diff != "" {
+		t.Errorf("populations after the memory was used again (-want +got):\n%s", diff)
+	}
+}
