@@ -54,8 +54,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("window_events: is %d, use 16 to 4096", c.WindowEvents)
 	}
 	for source, d := range c.SourceLateness {
-		if d < c.Lateness || d > 48*time.Hour {
-			return fmt.Errorf("source_lateness.%s: is %s, use the lateness of %s to 48h", source, d, c.Lateness)
+		if d < time.Minute || d > 48*time.Hour {
+			return fmt.Errorf("source_lateness.%s: is %s, use 1m to 48h; what is below lateness changes nothing", source, d)
 		}
 	}
 	for source, d := range c.Settle {
@@ -68,10 +68,7 @@ func (c Config) Validate() error {
 
 // lateness returns how late a record of source may be.
 func (c Config) lateness(source event.Source) time.Duration {
-	if d, ok := c.SourceLateness[source]; ok {
-		return d
-	}
-	return c.Lateness
+	return max(c.Lateness, c.SourceLateness[source])
 }
 
 // settle returns how long a sign-in at source waits to be completed.

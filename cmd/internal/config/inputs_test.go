@@ -104,3 +104,13 @@ func TestEveryProviderIsComplete(t *testing.T) {
 		}
 	})
 }
+
+func TestLatenessOfASource(t *testing.T) {
+	cfg, err := Parse("c.yaml", []byte("detect: {lateness: 4h, source_lateness: {entra: 6h}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := cfg.Detect.SourceLateness; got["entra"] != 6*time.Hour || got["google"] == 0 {
+		t.Errorf("source_lateness %v: what the file does not name lost its default", got)
+	}
+}

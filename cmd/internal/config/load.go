@@ -116,9 +116,10 @@ func examine(d *document, look Look) (cfg *Config, doubtful []error, err error) 
 			return nil, nil, d.all()
 		}
 		// The decoder makes a map anew; what the file does not name keeps its default.
-		settle := Default().Detect.Settle
-		maps.Copy(settle, cfg.Detect.Settle)
-		cfg.Detect.Settle = settle
+		detect := Default().Detect
+		maps.Copy(detect.Settle, cfg.Detect.Settle)
+		maps.Copy(detect.SourceLateness, cfg.Detect.SourceLateness)
+		cfg.Detect.Settle, cfg.Detect.SourceLateness = detect.Settle, detect.SourceLateness
 	}
 	var wrong []error
 	if err := cfg.Validate(); err != nil {
