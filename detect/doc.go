@@ -58,7 +58,7 @@
 //	ids of events before it      4 each, at most 16
 //	findings                     a few kilobytes each while they may be amended, then 40
 //
-// Base, window and ids take at most 8 KiB: where the window is full, its oldest
+// Base, window and ids take at most 16 KiB: where the window is full, its oldest
 // events become final early; where base is, it forgets. Both are counted
 // (stepdown_detect_window_overflows_total, stepdown_detect_ledger_evictions_total).
 // With its alerts a state fits into one Kafka message. The head of a long window is

@@ -18,13 +18,13 @@ const stateVersion = 2
 // Bounds of one history.
 const (
 	// maxCore is what base, window and what is remembered may take encoded.
-	maxCore = 8 << 10
+	maxCore = 16 << 10
 	// minWindow is what the window may take of it however large base is, and
 	// overhead what neither of them takes.
 	minWindow = 1 << 10
-	overhead  = 256
+	overhead  = 256 + 4*maxRemembered
 	// maxRemembered caps the ids of final events that are kept to know a redelivery.
-	maxRemembered = 16
+	maxRemembered = 256
 	// maxBodyBytes caps the encoded alerts that are kept to amend or withdraw them,
 	// which comes on top: there are some only while findings are young.
 	maxBodyBytes = 192 << 10

@@ -23,7 +23,7 @@ const maxMessage = 1_000_000
 
 // maxCore is what a state may have whatever an attacker does, but for the alerts
 // that this raises.
-const maxCore = 8 << 10
+const maxCore = 16 << 10
 
 // stateOf applies events of one identity to a new shard and returns its state.
 func stateOf(t testing.TB, set *rule.Set, events []event.Event) detect.State {
