@@ -102,14 +102,14 @@ func (b *builder) config(c Config) {
 		if len(a.Logins) == 0 {
 			b.wrong("%s.logins: is empty; want the other logins of %q", where, a.Identity)
 		}
-		identity := b.identity(where+".identity", a.Identity)
+		identity := b.identity(literally(where+".identity"), a.Identity)
 		for j, login := range a.Logins {
-			b.alias(fmt.Sprintf("%s.logins[%d]", where, j), login, identity)
+			b.alias(literally(fmt.Sprintf("%s.logins[%d]", where, j)), login, identity)
 		}
 	}
 	for i, o := range c.Objects {
 		where := fmt.Sprintf("objects[%d]", i)
-		b.object(where, o, b.identity(where+".identity", o.Identity))
+		b.object(literally(where), o, b.identity(literally(where+".identity"), o.Identity))
 	}
 	b.checkChains("aliases")
 }

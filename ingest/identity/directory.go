@@ -11,8 +11,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
 	"stepdown/ingest/event"
@@ -117,7 +119,7 @@ func (b *builder) readDirectory(path string, data []byte) {
 }
 
 // add adds p to the snapshot; at returns where one of its fields stands.
-func (b *builder) add(p person, at func(field string) string) {
+func (b *builder) add(p person, at func(field string) place) {
 	key := b.identity(at("identity"), p.Identity)
 	if key == "" {
 		return
@@ -155,8 +157,17 @@ func (b *builder) readYAML(path string, data []byte) {
 		b.wrong("%s%s", path, yamlPosition(err))
 		return
 	}
+	parsed := sync.OnceValue(func() *ast.File {
+		file, err := parser.ParseBytes(data, 0)
+		if err != nil {
+			return &ast.File{}
+		}
+		return file
+	})
 	for i, p := range dir.Identities {
-		b.add(p, func(field string) string { return yamlLine(path, data, i, field) })
+		b.add(p, func(field string) place {
+			return func() string { return yamlLine(path, parsed(), i, field) }
+		})
 	}
 }
 
@@ -170,13 +181,9 @@ func yamlPosition(err error) string {
 	return ": " + err.Error()
 }
 
-// yamlLine finds the line of a field of the i-th identity. It parses the file
-// again, which only an error pays for.
-func yamlLine(path string, data []byte, i int, field string) string {
-	file, err := parser.ParseBytes(data, 0)
-	if err != nil {
-		return path
-	}
+// yamlLine finds the line of a field of the i-th identity, of the identity where it
+// has none.
+func yamlLine(path string, file *ast.File, i int, field string) string {
 	for _, expr := range []string{fmt.Sprintf("$.identities[%d].%s", i, field), fmt.Sprintf("$.identities[%d]", i)} {
 		p, err := yaml.PathString(expr)
 		if err != nil {
@@ -235,7 +242,7 @@ func (b *builder) readCSV(path string, data []byte) {
 			return
 		}
 		line, _ := r.FieldPos(0)
-		at := func(field string) string { return fmt.Sprintf("%s:%d: %s", path, line, field) }
+		at := func(field string) place { return literally(fmt.Sprintf("%s:%d: %s", path, line, field)) }
 		get := func(name string) string {
 			if i, ok := column[name]; ok {
 				return strings.TrimSpace(row[i])

@@ -487,3 +487,26 @@ func BenchmarkResolve(b *testing.B) {
 		})
 	}
 }
+
+// The work of reading a directory grows as the directory does.
+func TestALargeDirectoryIsReadInLinearWork(t *testing.T) {
+	allocations := func(people int) float64 {
+		var yaml strings.Builder
+		yaml.WriteString("identities:\n")
+		for i := range people {
+			fmt.Fprintf(&yaml, "  - identity: user%d@example.com\n    aliases: [u%d@example.com]\n    objects: [{source: okta, tenant: example.okta.com, id: 00u%d}]\n", i, i, i)
+		}
+		path := filepath.Join(t.TempDir(), "directory.yaml")
+		if err := os.WriteFile(path, []byte(yaml.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return testing.AllocsPerRun(1, func() {
+			if _, err := New(Config{Directory: path}); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if small, large := allocations(50), allocations(400); large > 16*small {
+		t.Errorf("8 times the people take %.0f times the allocations", large/small)
+	}
+}

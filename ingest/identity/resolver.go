@@ -180,7 +180,7 @@ type builder struct {
 	snapshot
 	// origins says where an alias or an object was given, for the message about
 	// a second one.
-	origins map[any]string
+	origins map[any]place
 	errs    []error
 }
 
@@ -193,9 +193,19 @@ func newBuilder() *builder {
 			objects: map[objectKey]event.Key{},
 			entries: map[event.Key]entry{},
 		},
-		origins: map[any]string{},
+		origins: map[any]place{},
 	}
 }
+
+// place says where something stands. It is worked out when it is told: finding the
+// line of every person of a directory would take longer than reading it.
+type place func() string
+
+// String implements fmt.Stringer.
+func (p place) String() string { return p() }
+
+// literally is a place that is known.
+func literally(s string) place { return func() string { return s } }
 
 func (b *builder) wrong(format string, args ...any) {
 	b.errs = append(b.errs, fmt.Errorf(format, args...))
@@ -216,7 +226,7 @@ func (b *builder) domain(where, equivalent, canonical string) {
 
 // identity returns the key that raw is written for: a name, or a key as events
 // carry it (github::octocat).
-func (b *builder) identity(where, raw string) event.Key {
+func (b *builder) identity(where place, raw string) event.Key {
 	name := canonicalName(raw)
 	if name == "" {
 		b.wrong("%s: %q names nobody; want a login such as ana@example.com", where, raw)
@@ -232,7 +242,7 @@ func (b *builder) identity(where, raw string) event.Key {
 	return event.Key(name)
 }
 
-func (b *builder) alias(where, login string, identity event.Key) {
+func (b *builder) alias(where place, login string, identity event.Key) {
 	name := b.identity(where, login)
 	switch other, ok := b.aliases[string(name)]; {
 	case name == "" || identity == "":
@@ -245,7 +255,7 @@ func (b *builder) alias(where, login string, identity event.Key) {
 	}
 }
 
-func (b *builder) object(where string, o Object, identity event.Key) {
+func (b *builder) object(where place, o Object, identity event.Key) {
 	k := objectKey{tenantKey{o.Source, tenantOf(o.Tenant)}, canonicalID(o.ID)}
 	switch other, ok := b.objects[k]; {
 	case o.Source == "" || k.id == "":
